@@ -1,0 +1,124 @@
+package event_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+)
+
+func TestParseTraceID(t *testing.T) {
+	const w3c = "5759e988bd862e3fe1be46a994272793"
+	for _, s := range []string{
+		w3c, "1-5759e988-bd862e3fe1be46a994272793", "1-5759E988-BD862E3FE1BE46A994272793",
+		"5759e988-bd86-2e3f-e1be-46a994272793",
+	} {
+		id, err := event.ParseTraceID(s)
+		if err != nil {
+			t.Errorf("ParseTraceID(%q): %v", s, err)
+			continue
+		}
+		if id.String() != w3c || id.XRay() != "1-5759e988-bd862e3fe1be46a994272793" {
+			t.Errorf("ParseTraceID(%q) = %s, %s", s, id, id.XRay())
+		}
+		if id.Seconds() != 0x5759e988 {
+			t.Errorf("Seconds = %x", id.Seconds())
+		}
+	}
+	for _, s := range []string{"", "1-", "00000000000000000000000000000000", "2-5759e988-bd862e3fe1be46a994272793", "zz59e988bd862e3fe1be46a994272793"} {
+		if id, err := event.ParseTraceID(s); err == nil {
+			t.Errorf("ParseTraceID(%q) = %s, want an error", s, id)
+		}
+	}
+}
+
+func TestBatchSetReplacesAcrossKinds(t *testing.T) {
+	b := event.NewBatch(1)
+	b.Add(event.Header{Time: 1})
+	b.SetString("name", "span")
+	b.SetInt("name", 5)
+	b.Add(event.Header{Time: 2})
+	b.SetString("name", "other")
+	b.SetString("$time", "never")
+	b.SetString("", "never")
+	if got := b.Get(0, "name"); got != event.Int(5) {
+		t.Errorf("row 0 name = %v", got.Text())
+	}
+	if got := b.Get(1, "name"); got != event.String("other") {
+		t.Errorf("row 1 name = %v", got.Text())
+	}
+	if got := b.Get(1, "$time"); got != event.Int(2) {
+		t.Errorf("row 1 $time = %v", got.Text())
+	}
+	if len(b.Columns) != 2 {
+		t.Errorf("columns = %d, want one for each kind", len(b.Columns))
+	}
+}
+
+func sample() *event.Batch {
+	b := event.NewBatch(7)
+	b.Add(event.Header{Time: 10, Ingested: 20, Seq: 3, Trace: event.TraceID{1}, Span: event.SpanID{2}, Parent: event.SpanID{3}, Stream: "s", SampleRate: 10})
+	b.SetString("a", "x")
+	b.SetFloat("f", 1.5)
+	b.Add(event.Header{Time: 5, Ingested: 20, Seq: 4})
+	b.SetInt("a", -1)
+	b.SetBool("ok", true)
+	return b
+}
+
+func TestBinaryRoundTrip(t *testing.T) {
+	enc := sample().AppendBinary(nil)
+	got, rest, err := event.DecodeBatch(append(enc, 'z'))
+	if err != nil || string(rest) != "z" {
+		t.Fatalf("DecodeBatch: %v, rest %q", err, rest)
+	}
+	if !bytes.Equal(got.AppendBinary(nil), enc) {
+		t.Error("encode(decode(x)) differs from x")
+	}
+	for _, want := range []struct {
+		row  int
+		name string
+		v    event.Value
+	}{{0, "a", event.String("x")}, {1, "a", event.Int(-1)}, {0, "f", event.Float(1.5)}, {1, "ok", event.Bool(true)}, {0, "$sample_rate", event.Int(10)}, {1, "$sample_rate", event.Int(1)}, {0, "$stream", event.String("s")}} {
+		if v := got.Get(want.row, want.name); v != want.v {
+			t.Errorf("row %d %s = %q, want %q", want.row, want.name, v.Text(), want.v.Text())
+		}
+	}
+	for n := range enc {
+		if _, _, err := event.DecodeBatch(enc[:n]); err == nil {
+			t.Errorf("a batch cut to %d of %d bytes decoded", n, len(enc))
+		}
+	}
+}
+
+func TestOrder(t *testing.T) {
+	asc := []event.Value{{}, event.Bool(false), event.Bool(true), event.Int(-3), event.Float(-2.5), event.Int(0), event.Float(0.5), event.Int(1 << 62), event.String(""), event.String("a")}
+	for i := range asc {
+		for j := range asc {
+			want := 0
+			if i < j {
+				want = -1
+			} else if i > j {
+				want = 1
+			}
+			if got := event.Order(asc[i], asc[j]); got != want {
+				t.Errorf("Order(%q, %q) = %d, want %d", asc[i].Text(), asc[j].Text(), got, want)
+			}
+		}
+	}
+}
+
+func FuzzDecodeBatch(f *testing.F) {
+	f.Add(sample().AppendBinary(nil))
+	f.Fuzz(func(t *testing.T, src []byte) {
+		b, _, err := event.DecodeBatch(src)
+		if err != nil {
+			return
+		}
+		enc := b.AppendBinary(nil)
+		again, rest, err := event.DecodeBatch(enc)
+		if err != nil || len(rest) != 0 || !bytes.Equal(again.AppendBinary(nil), enc) {
+			t.Fatalf("a decoded batch does not survive a round trip: %v", err)
+		}
+	})
+}

@@ -1,0 +1,179 @@
+package query
+
+import (
+	"fmt"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+)
+
+// maxDepth bounds the nesting of expressions.
+const maxDepth = 200
+
+// Check reports the first fault of the query: an unknown function, a wrong number of
+// arguments, an aggregate without argument, a range or a step that makes no sense, a nested
+// Exists over a trace. Stores run only queries that pass.
+func (q *Query) Check() error {
+	if !q.From.IsZero() && !q.To.IsZero() && q.To.Before(q.From) {
+		return fmt.Errorf("time range ends (%v) before it begins (%v)", q.To, q.From)
+	}
+	for i, s := range q.Stages {
+		if err := checkStage(s); err != nil {
+			return fmt.Errorf("stage %d: %w", i+1, err)
+		}
+	}
+	return nil
+}
+
+func checkStage(s Stage) error {
+	switch s := s.(type) {
+	case Filter:
+		return CheckExpr(s.Where)
+	case Extend:
+		if s.Name == "" {
+			return fmt.Errorf("extend has no name")
+		}
+		return CheckExpr(s.Value)
+	case Aggregate:
+		seen := map[string]bool{}
+		name := func(n string) error {
+			if n == "" || seen[n] {
+				return fmt.Errorf("aggregate names %q twice or not at all", n)
+			}
+			seen[n] = true
+			return nil
+		}
+		for _, b := range s.By {
+			if err := name(b.Name); err != nil {
+				return err
+			}
+			if err := CheckExpr(b.Value); err != nil {
+				return err
+			}
+		}
+		for _, a := range s.Aggs {
+			if err := name(a.Name); err != nil {
+				return err
+			}
+			if a.Arg == nil && a.Op != Count {
+				return fmt.Errorf("aggregate %q has no argument", a.Name)
+			}
+			if a.Op > Latest || a.P < 0 || a.P > 100 {
+				return fmt.Errorf("aggregate %q is out of range", a.Name)
+			}
+			if a.Arg != nil {
+				if err := CheckExpr(a.Arg); err != nil {
+					return err
+				}
+			}
+		}
+	case Sort:
+		for _, k := range s.Keys {
+			if err := CheckExpr(k.By); err != nil {
+				return err
+			}
+		}
+	case Limit:
+		if s.N < 0 {
+			return fmt.Errorf("limit %d is negative", s.N)
+		}
+	case Distinct:
+		for _, e := range s.By {
+			if err := CheckExpr(e); err != nil {
+				return err
+			}
+		}
+	case Project:
+		for _, f := range s.Fields {
+			if err := CheckExpr(f.Value); err != nil {
+				return err
+			}
+		}
+	default:
+		return fmt.Errorf("no such stage %T", s)
+	}
+	return nil
+}
+
+// CheckExpr reports the first fault of an expression, see Query.Check.
+func CheckExpr(e Expr) error { return checkExpr(e, 0, false) }
+
+func checkExpr(e Expr, depth int, inTrace bool) error {
+	if e == nil {
+		return fmt.Errorf("an expression is missing")
+	}
+	if depth > maxDepth {
+		return fmt.Errorf("expression is nested deeper than %d", maxDepth)
+	}
+	switch e := e.(type) {
+	case Match:
+		if e.Re == nil {
+			return fmt.Errorf("match without a regular expression")
+		}
+	case Capture:
+		if e.Re == nil || e.Group < 0 || e.Group > e.Re.NumSubexp() {
+			return fmt.Errorf("capture of group %d does not fit its regular expression", e.Group)
+		}
+	case Bucket:
+		if e.Step <= 0 {
+			return fmt.Errorf("bucket step %d is not positive", e.Step)
+		}
+	case Call:
+		f, ok := functions[e.Fn]
+		if !ok {
+			return fmt.Errorf("no function %q", e.Fn)
+		}
+		if len(e.Args) < f.min || f.max >= 0 && len(e.Args) > f.max {
+			return fmt.Errorf("function %q does not take %d arguments", e.Fn, len(e.Args))
+		}
+	case Exists:
+		if _, ok := e.Over.(SameTrace); ok {
+			if inTrace {
+				return fmt.Errorf("exists over a trace can not be nested")
+			}
+			inTrace = true
+		}
+	}
+	for _, c := range children(e) {
+		if err := checkExpr(c, depth+1, inTrace); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TraceSets replaces every Exists over SameTrace in the filters and expressions of q by a
+// TraceIn with the ids that find returns for its condition. Executors call it before a scan.
+func (q *Query) TraceSets(find func(where Expr) (map[event.TraceID]struct{}, error)) (*Query, error) {
+	var failed error
+	sub := func(e Expr) Expr {
+		return Rewrite(e, func(e Expr) Expr {
+			x, ok := e.(Exists)
+			if !ok || failed != nil {
+				return e
+			}
+			if _, ok := x.Over.(SameTrace); !ok {
+				return e
+			}
+			ids, err := find(x.Where)
+			if err != nil {
+				failed = err
+				return e
+			}
+			return TraceIn{ids}
+		})
+	}
+	out := *q
+	out.Stages = make([]Stage, len(q.Stages))
+	for i, s := range q.Stages {
+		switch s := s.(type) {
+		case Filter:
+			out.Stages[i] = Filter{sub(s.Where)}
+		case Extend:
+			s.Value = sub(s.Value)
+			out.Stages[i] = s
+		default:
+			out.Stages[i] = s
+		}
+	}
+	return &out, failed
+}

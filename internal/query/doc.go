@@ -1,0 +1,16 @@
+// Package query is the one query model: the vendors' languages lower to it, the stores run it.
+//
+// A [Query] names datasets and a time range and carries a pipeline of stages (filter, extend,
+// aggregate, sort, limit, distinct, project); expressions are trees of [Expr]. [Eval] is the
+// only evaluator of expressions: live filters, the executors and the tests use it. [Runner]
+// runs a pipeline over rows that a store pushes into it.
+//
+// Missing values: a comparison with a missing side is false, text tests of a missing value are
+// false, arithmetic with a missing or non-numeric side is missing. Not turns false into true,
+// so a language that wants "missing is not equal" lowers != to Not(Eq), and one that wants the
+// field to be there lowers it to And(Has, Not(Eq)).
+//
+// Kinds: Strict comparisons hold only between values of one kind (integers and floats are one
+// kind, "number"). Loose comparisons are numeric when both sides are numbers or strings that
+// read as numbers, else compare as text.
+package query

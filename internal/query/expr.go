@@ -1,0 +1,323 @@
+package query
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+)
+
+// Expr is an expression; the set of implementations is closed.
+type Expr interface {
+	expr()
+	// String returns the expression as text, for logs, tests and query explanations.
+	String() string
+}
+
+// Field is the value of a field of the row; in an Exists over scalars, the name "" is the
+// candidate itself.
+type Field struct{ Name string }
+
+// Const is a literal.
+type Const struct{ Value event.Value }
+
+// And holds when all of its operands are truthy; an empty And holds.
+type And struct{ X []Expr }
+
+// Or holds when one of its operands is truthy; an empty Or does not hold.
+type Or struct{ X []Expr }
+
+// Not holds when its operand is not truthy.
+type Not struct{ X Expr }
+
+// Op is a comparison operator.
+type Op uint8
+
+// The comparison operators.
+const (
+	Eq Op = iota
+	Lt
+	Le
+	Gt
+	Ge
+)
+
+// Mode says how the sides of a comparison are brought to one kind; see the package comment.
+type Mode uint8
+
+// The comparison modes.
+const (
+	Strict Mode = iota
+	Loose
+)
+
+// Compare compares L with R.
+type Compare struct {
+	Op   Op
+	Mode Mode
+	L, R Expr
+}
+
+// In holds when X equals one of Values in the given mode.
+type In struct {
+	X      Expr
+	Values []event.Value
+	Mode   Mode
+}
+
+// Has holds when X is not missing.
+type Has struct{ X Expr }
+
+// TextOp is a test of a text against another.
+type TextOp uint8
+
+// The text tests.
+const (
+	Contains TextOp = iota
+	HasPrefix
+	HasSuffix
+)
+
+// Text tests the text of X; numbers and booleans are tested by their text form when Coerce is
+// set, else they fail the test. Fold ignores case.
+type Text struct {
+	Op     TextOp
+	X      Expr
+	S      string
+	Fold   bool
+	Coerce bool
+}
+
+// Glob holds when the whole text of X matches Pattern, where '*' is any run of characters
+// and, when Question is set, '?' any one character. Numbers are matched by their text form.
+type Glob struct {
+	X        Expr
+	Pattern  string
+	Fold     bool
+	Question bool
+}
+
+// Match holds when Re matches somewhere in the text of X. Numbers and booleans are matched by
+// their text form.
+type Match struct {
+	X  Expr
+	Re *regexp.Regexp
+}
+
+// Capture is the text of a group of the first match of Re in the text of X; missing when Re
+// does not match or the group took no part.
+type Capture struct {
+	X     Expr
+	Re    *regexp.Regexp
+	Group int
+}
+
+// Bucket is the largest multiple of Step (plus Offset) that is not above X, where X is a
+// number; integers stay integers. Time buckets are Bucket over $time with Step in nanoseconds.
+type Bucket struct {
+	X            Expr
+	Step, Offset int64
+}
+
+// Call applies a function of the table in func.go.
+type Call struct {
+	Fn   string
+	Args []Expr
+}
+
+// Exists holds when Where holds for one of the rows that Over relates to this row.
+type Exists struct {
+	Over  Relation
+	Where Expr
+}
+
+// TraceIn holds when the row belongs to one of the traces. Executors put it in place of an
+// Exists over a trace.
+type TraceIn struct{ IDs map[event.TraceID]struct{} }
+
+// Relation names rows that belong to a row; the set of implementations is closed.
+type Relation interface {
+	relation()
+	String() string
+}
+
+// SameTrace relates a row to all events of its trace within the query's datasets and time
+// range.
+type SameTrace struct{}
+
+// Part relates a row to rows that it contains, by the name that its Related method knows
+// ("service", "edge", "annotation" of a trace).
+type Part struct{ Name string }
+
+// JSONValues relates a row to the JSON values at Path in the JSON object that is the text of
+// Source; the whole text must be one JSON object, else there are none. In the rows the field
+// "" is the scalar (missing for null, objects and arrays) and "type" is one of string, number,
+// boolean, null, object, array.
+type JSONValues struct {
+	Source Expr
+	Path   []JSONStep
+}
+
+// JSONStep is one step of a JSON path: a key, an index (Key empty, Index at least 0), or any
+// element or member (Any).
+type JSONStep struct {
+	Key   string
+	Index int
+	Any   bool
+}
+
+func (SameTrace) relation()  {}
+func (Part) relation()       {}
+func (JSONValues) relation() {}
+
+func (Field) expr()   {}
+func (Const) expr()   {}
+func (And) expr()     {}
+func (Or) expr()      {}
+func (Not) expr()     {}
+func (Compare) expr() {}
+func (In) expr()      {}
+func (Has) expr()     {}
+func (Text) expr()    {}
+func (Glob) expr()    {}
+func (Match) expr()   {}
+func (Capture) expr() {}
+func (Bucket) expr()  {}
+func (Call) expr()    {}
+func (Exists) expr()  {}
+func (TraceIn) expr() {}
+
+// Str returns a string literal.
+func Str(s string) Expr { return Const{event.String(s)} }
+
+// Num returns an integer literal.
+func Num(i int64) Expr { return Const{event.Int(i)} }
+
+// All joins expressions with And; nil expressions are left out, one alone stays as it is, and
+// none is nil.
+func All(x ...Expr) Expr {
+	var list []Expr
+	for _, e := range x {
+		if e != nil {
+			list = append(list, e)
+		}
+	}
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	return And{list}
+}
+
+// EqStr is the strict comparison of a field with a string.
+func EqStr(field, s string) Expr { return Compare{Op: Eq, L: Field{field}, R: Str(s)} }
+
+// TimeBucket is the time bucket of a row: $time rounded down to step.
+func TimeBucket(step time.Duration) Expr {
+	return Bucket{X: Field{event.FieldTime}, Step: int64(step)}
+}
+
+// Walk calls visit for e and everything below it, conditions of Exists included, until visit
+// returns false for a node, below which it does not go.
+func Walk(e Expr, visit func(Expr) bool) {
+	if e == nil || !visit(e) {
+		return
+	}
+	for _, c := range children(e) {
+		Walk(c, visit)
+	}
+}
+
+func children(e Expr) []Expr {
+	switch e := e.(type) {
+	case And:
+		return e.X
+	case Or:
+		return e.X
+	case Not:
+		return []Expr{e.X}
+	case Compare:
+		return []Expr{e.L, e.R}
+	case In:
+		return []Expr{e.X}
+	case Has:
+		return []Expr{e.X}
+	case Text:
+		return []Expr{e.X}
+	case Glob:
+		return []Expr{e.X}
+	case Match:
+		return []Expr{e.X}
+	case Capture:
+		return []Expr{e.X}
+	case Bucket:
+		return []Expr{e.X}
+	case Call:
+		return e.Args
+	case Exists:
+		if j, ok := e.Over.(JSONValues); ok {
+			return []Expr{j.Source, e.Where}
+		}
+		return []Expr{e.Where}
+	default:
+		return nil
+	}
+}
+
+// Rewrite replaces nodes from the bottom up by what replace returns for them.
+func Rewrite(e Expr, replace func(Expr) Expr) Expr {
+	if e == nil {
+		return nil
+	}
+	each := func(x []Expr) []Expr {
+		out := make([]Expr, len(x))
+		for i := range x {
+			out[i] = Rewrite(x[i], replace)
+		}
+		return out
+	}
+	switch n := e.(type) {
+	case And:
+		e = And{each(n.X)}
+	case Or:
+		e = Or{each(n.X)}
+	case Not:
+		e = Not{Rewrite(n.X, replace)}
+	case Compare:
+		n.L, n.R = Rewrite(n.L, replace), Rewrite(n.R, replace)
+		e = n
+	case In:
+		n.X = Rewrite(n.X, replace)
+		e = n
+	case Has:
+		e = Has{Rewrite(n.X, replace)}
+	case Text:
+		n.X = Rewrite(n.X, replace)
+		e = n
+	case Glob:
+		n.X = Rewrite(n.X, replace)
+		e = n
+	case Match:
+		n.X = Rewrite(n.X, replace)
+		e = n
+	case Capture:
+		n.X = Rewrite(n.X, replace)
+		e = n
+	case Bucket:
+		n.X = Rewrite(n.X, replace)
+		e = n
+	case Call:
+		n.Args = each(n.Args)
+		e = n
+	case Exists:
+		if j, ok := n.Over.(JSONValues); ok {
+			j.Source = Rewrite(j.Source, replace)
+			n.Over = j
+		}
+		n.Where = Rewrite(n.Where, replace)
+		e = n
+	}
+	return replace(e)
+}

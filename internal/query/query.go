@@ -1,0 +1,221 @@
+package query
+
+import (
+	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+)
+
+// Query asks for rows of some datasets in a time range, taken through a pipeline.
+type Query struct {
+	// Datasets are the datasets to read; nil means all, an empty slice none.
+	Datasets []event.DatasetID
+	// From is the inclusive begin and To the exclusive end of the range of $time; a zero
+	// time is unbounded.
+	From, To time.Time
+	Stages   []Stage
+}
+
+// Stage is one step of a pipeline; the set of implementations is closed.
+type Stage interface{ stage() }
+
+// Filter keeps the rows for which Where is truthy.
+type Filter struct{ Where Expr }
+
+// Extend adds a computed field, or replaces one, in every row. A missing value removes it.
+type Extend struct {
+	Name  string
+	Value Expr
+}
+
+// Aggregate groups rows by the values of By (a missing value is a group of its own) and
+// computes Aggs for each group. Its rows have the names of By and Aggs as fields. With an
+// empty By there is exactly one row, also when no row came in.
+type Aggregate struct {
+	By   []Named
+	Aggs []Agg
+}
+
+// Named is an expression with the name of the field that it becomes.
+type Named struct {
+	Name  string
+	Value Expr
+}
+
+// AggOp is an aggregate function.
+type AggOp uint8
+
+// The aggregate functions. Missing values of the argument are skipped by all of them.
+const (
+	Count         AggOp = iota // rows, or rows whose argument is not missing
+	Sum                        // of numbers
+	Avg                        // of numbers
+	Min                        // by event.Order
+	Max                        // by event.Order
+	CountDistinct              // exact up to distinctExact values, then HyperLogLog
+	Percentile                 // of numbers, P in 0..100; exact up to percentileExact numbers, then DDSketch at 1 %
+	StdDev                     // population standard deviation of numbers
+	Earliest                   // argument of the row with the smallest $time
+	Latest                     // argument of the row with the largest $time
+)
+
+// Agg is one aggregate of an Aggregate stage.
+type Agg struct {
+	Name string
+	Op   AggOp
+	// Arg is what is aggregated; nil only for Count.
+	Arg Expr
+	// P is the percentile, 0 to 100.
+	P float64
+	// Weighted counts each row as often as its $sample_rate says (Count, Sum, Avg,
+	// Percentile, StdDev).
+	Weighted bool
+}
+
+// Sort orders rows by its keys. Ties keep no particular order: name enough keys.
+type Sort struct{ Keys []SortKey }
+
+// SortKey orders by the value of an expression. Missing values come last in both directions.
+type SortKey struct {
+	By   Expr
+	Desc bool
+	// Loose compares numeric strings as numbers.
+	Loose bool
+}
+
+// Limit keeps the first N rows.
+type Limit struct{ N int }
+
+// Distinct keeps the first row of each combination of the values of By.
+type Distinct struct{ By []Expr }
+
+// Project makes the result's columns: these expressions under these names, in this order.
+// Stages behind it see only them.
+type Project struct{ Fields []Named }
+
+func (Filter) stage()    {}
+func (Extend) stage()    {}
+func (Aggregate) stage() {}
+func (Sort) stage()      {}
+func (Limit) stage()     {}
+func (Distinct) stage()  {}
+func (Project) stage()   {}
+
+// FieldsNamed returns Named expressions for plain fields.
+func FieldsNamed(names ...string) []Named {
+	out := make([]Named, len(names))
+	for i, n := range names {
+		out[i] = Named{n, Field{n}}
+	}
+	return out
+}
+
+// Result is a table: Rows[i][j] is the value of Columns[j] in row i, missing where the row
+// has none.
+type Result struct {
+	Columns []string
+	Rows    [][]event.Value
+	Stats   Stats
+}
+
+// Column returns the index of a column, or -1.
+func (r *Result) Column(name string) int {
+	for i, c := range r.Columns {
+		if c == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Stats says what a run cost.
+type Stats struct {
+	RowsScanned    int64
+	RowsMatched    int64 // rows that passed the filters ahead of the first other stage
+	BytesScanned   int64
+	SegmentsRead   int
+	SegmentsPruned int
+	Elapsed        time.Duration
+}
+
+// Add adds the counts of o, so that an answer made of several runs reports their sum.
+func (s *Stats) Add(o Stats) {
+	s.RowsScanned += o.RowsScanned
+	s.RowsMatched += o.RowsMatched
+	s.BytesScanned += o.BytesScanned
+	s.SegmentsRead += o.SegmentsRead
+	s.SegmentsPruned += o.SegmentsPruned
+	s.Elapsed += o.Elapsed
+}
+
+// Columns returns the stored fields that the query reads, header fields included; all is true
+// when it returns whole rows, so that every field is read.
+func (q *Query) Columns() (names map[string]bool, all bool) {
+	names = map[string]bool{}
+	made := map[string]bool{}
+	add := func(e Expr) {
+		Walk(e, func(e Expr) bool {
+			switch e := e.(type) {
+			case Field:
+				if !made[e.Name] {
+					names[e.Name] = true
+				}
+			case TraceIn:
+				names[event.FieldTrace] = true
+			case Exists:
+				switch over := e.Over.(type) {
+				case JSONValues:
+					Walk(over.Source, func(s Expr) bool {
+						if f, ok := s.(Field); ok && !made[f.Name] {
+							names[f.Name] = true
+						}
+						return true
+					})
+					return false
+				default:
+					names[event.FieldTrace] = true
+				}
+			}
+			return true
+		})
+	}
+	for _, s := range q.Stages {
+		switch s := s.(type) {
+		case Filter:
+			add(s.Where)
+		case Extend:
+			add(s.Value)
+			made[s.Name] = true
+		case Aggregate:
+			for _, b := range s.By {
+				add(b.Value)
+			}
+			for _, a := range s.Aggs {
+				if a.Arg != nil {
+					add(a.Arg)
+				}
+				if a.Weighted {
+					names[event.FieldSampleRate] = true
+				}
+				if a.Op == Earliest || a.Op == Latest {
+					names[event.FieldTime] = true
+				}
+			}
+			return names, false
+		case Sort:
+			for _, k := range s.Keys {
+				add(k.By)
+			}
+		case Distinct:
+			for _, e := range s.By {
+				add(e)
+			}
+		case Project:
+			for _, f := range s.Fields {
+				add(f.Value)
+			}
+			return names, false
+		}
+	}
+	return names, true
+}

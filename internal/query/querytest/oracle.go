@@ -1,0 +1,317 @@
+package querytest
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"sort"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/query"
+)
+
+// Row is an event as a map of all its fields, header fields included.
+type Row map[string]event.Value
+
+// Get implements query.Row.
+func (r Row) Get(name string) event.Value { return r[name] }
+
+// Each implements query.Row; fields come in the order of their names.
+func (r Row) Each(yield func(string, event.Value) bool) {
+	names := make([]string, 0, len(r))
+	for n := range r {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		if !r[n].Missing() && !yield(n, r[n]) {
+			return
+		}
+	}
+}
+
+// Rows returns the events of batches as maps.
+func Rows(batches ...*event.Batch) []Row {
+	var out []Row
+	for _, b := range batches {
+		for i := range b.Headers {
+			r := Row{}
+			for _, n := range event.HeaderFields() {
+				if v := b.Get(i, n); !v.Missing() {
+					r[n] = v
+				}
+			}
+			for _, c := range b.Columns {
+				if v := c.Find(i); !v.Missing() {
+					r[c.Name] = v
+				}
+			}
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Oracle answers q over rows the slow and obvious way: every stage makes a new list of rows,
+// and every aggregate is computed from the list of its values. Columns are not ordered.
+func Oracle(q *query.Query, rows []Row) ([]Row, error) {
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	var base []Row
+	for _, r := range rows {
+		t := r[event.FieldTime].Int()
+		if q.Datasets != nil && !slices.Contains(q.Datasets, event.DatasetID(r[event.FieldDataset].Int())) {
+			continue
+		}
+		if !q.From.IsZero() && t < q.From.UnixNano() || !q.To.IsZero() && t >= q.To.UnixNano() {
+			continue
+		}
+		base = append(base, r)
+	}
+	q, err := q.TraceSets(func(where query.Expr) (map[event.TraceID]struct{}, error) {
+		ids := map[event.TraceID]struct{}{}
+		for _, r := range base {
+			if id, err := event.ParseTraceID(r[event.FieldTrace].Str()); err == nil && query.Holds(where, r) {
+				ids[id] = struct{}{}
+			}
+		}
+		return ids, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range q.Stages {
+		base = stage(s, base)
+	}
+	return base, nil
+}
+
+func stage(s query.Stage, rows []Row) []Row {
+	var out []Row
+	switch s := s.(type) {
+	case query.Filter:
+		for _, r := range rows {
+			if query.Holds(s.Where, r) {
+				out = append(out, r)
+			}
+		}
+	case query.Extend:
+		for _, r := range rows {
+			n := Row{}
+			for k, v := range r {
+				n[k] = v
+			}
+			n[s.Name] = query.Eval(s.Value, r)
+			out = append(out, n)
+		}
+	case query.Project:
+		for _, r := range rows {
+			out = append(out, named(s.Fields, r))
+		}
+	case query.Limit:
+		return rows[:min(s.N, len(rows))]
+	case query.Sort:
+		out = slices.Clone(rows)
+		slices.SortStableFunc(out, func(a, b Row) int {
+			for _, k := range s.Keys {
+				x, y := query.Eval(k.By, a), query.Eval(k.By, b)
+				if x.Missing() != y.Missing() {
+					if x.Missing() {
+						return 1
+					}
+					return -1
+				}
+				if c := event.Order(x, y); c != 0 {
+					if k.Desc {
+						return -c
+					}
+					return c
+				}
+			}
+			return 0
+		})
+	case query.Distinct:
+		var seen [][]event.Value
+		for _, r := range rows {
+			var key []event.Value
+			for _, e := range s.By {
+				key = append(key, query.Eval(e, r))
+			}
+			if !slices.ContainsFunc(seen, func(o []event.Value) bool { return slices.Equal(o, key) }) {
+				seen = append(seen, key)
+				out = append(out, r)
+			}
+		}
+	case query.Aggregate:
+		return aggregate(s, rows)
+	default:
+		panic(fmt.Sprintf("querytest: no such stage %T", s))
+	}
+	return out
+}
+
+func named(fields []query.Named, r Row) Row {
+	n := Row{}
+	for _, f := range fields {
+		n[f.Name] = query.Eval(f.Value, r)
+	}
+	return n
+}
+
+func aggregate(s query.Aggregate, rows []Row) []Row {
+	var keys []Row
+	var groups [][]Row
+	for _, r := range rows {
+		k := named(s.By, r)
+		i := slices.IndexFunc(keys, func(o Row) bool {
+			for n, v := range k {
+				if o[n] != v {
+					return false
+				}
+			}
+			return true
+		})
+		if i < 0 {
+			i = len(keys)
+			keys, groups = append(keys, k), append(groups, nil)
+		}
+		groups[i] = append(groups[i], r)
+	}
+	if len(s.By) == 0 && len(keys) == 0 {
+		keys, groups = []Row{{}}, [][]Row{nil}
+	}
+	for i, k := range keys {
+		for _, a := range s.Aggs {
+			k[a.Name] = one(a, groups[i])
+		}
+	}
+	return keys
+}
+
+func one(a query.Agg, rows []Row) event.Value {
+	var vals []event.Value
+	var weights []float64
+	var times []int64
+	for _, r := range rows {
+		v := event.Bool(true)
+		if a.Arg != nil {
+			v = query.Eval(a.Arg, r)
+		}
+		if v.Missing() {
+			continue
+		}
+		w := 1.0
+		if a.Weighted {
+			w = float64(max(r[event.FieldSampleRate].Int(), 1))
+		}
+		vals, weights, times = append(vals, v), append(weights, w), append(times, r[event.FieldTime].Int())
+	}
+	var nums []float64 // each repeated by its weight
+	for i, v := range vals {
+		if f, ok := v.Number(); ok {
+			for range int(weights[i]) {
+				nums = append(nums, f)
+			}
+		}
+	}
+	total := 0.0
+	for _, f := range nums {
+		total += f
+	}
+	switch a.Op {
+	case query.Count:
+		n := 0.0
+		for _, w := range weights {
+			n += w
+		}
+		return query.Number(n)
+	case query.CountDistinct:
+		seen := map[event.Value]bool{}
+		for _, v := range vals {
+			seen[v] = true
+		}
+		return event.Int(int64(len(seen)))
+	case query.Min, query.Max, query.Earliest, query.Latest:
+		if len(vals) == 0 {
+			return event.Value{}
+		}
+		best := 0
+		for i := range vals {
+			switch c := event.Order(vals[i], vals[best]); {
+			case a.Op == query.Min && c < 0, a.Op == query.Max && c > 0,
+				a.Op == query.Earliest && times[i] < times[best], a.Op == query.Latest && times[i] > times[best]:
+				best = i
+			}
+		}
+		return vals[best]
+	}
+	if len(nums) == 0 {
+		return event.Value{}
+	}
+	mean := total / float64(len(nums))
+	switch a.Op {
+	case query.Sum:
+		return event.Float(total)
+	case query.Avg:
+		return event.Float(mean)
+	case query.StdDev:
+		m := 0.0
+		for _, f := range nums {
+			m += (f - mean) * (f - mean)
+		}
+		return event.Float(math.Sqrt(m / float64(len(nums))))
+	default: // Percentile
+		sort.Float64s(nums)
+		rank := a.P / 100 * float64(len(nums)-1)
+		lo := int(rank)
+		hi := min(lo+1, len(nums)-1)
+		return event.Float(nums[lo] + (rank-float64(lo))*(nums[hi]-nums[lo]))
+	}
+}
+
+// Diff compares a store's result with the oracle's rows and describes the first difference;
+// "" means equal. With ordered the rows must come in the same order, else they are compared
+// as sets. Numbers may differ by a relative error of 1e-9.
+func Diff(got *query.Result, want []Row, ordered bool) string {
+	g := make([]string, len(got.Rows))
+	for i, vals := range got.Rows {
+		r := Row{}
+		for j, v := range vals {
+			r[got.Columns[j]] = v
+		}
+		g[i] = canonical(r)
+	}
+	w := make([]string, len(want))
+	for i, r := range want {
+		w[i] = canonical(r)
+	}
+	if !ordered {
+		sort.Strings(g)
+		sort.Strings(w)
+	}
+	for i := range max(len(g), len(w)) {
+		switch {
+		case i >= len(g):
+			return fmt.Sprintf("row %d of %d is missing: %s", i, len(w), w[i])
+		case i >= len(w):
+			return fmt.Sprintf("row %d of %d should not be there: %s", i, len(g), g[i])
+		case g[i] != w[i]:
+			return fmt.Sprintf("row %d:\n got %s\nwant %s", i, g[i], w[i])
+		}
+	}
+	return ""
+}
+
+func canonical(r Row) string {
+	s := ""
+	r.Each(func(n string, v event.Value) bool {
+		text := v.Text()
+		if f, ok := v.Number(); ok {
+			text = fmt.Sprintf("%.9g", f)
+		}
+		s += fmt.Sprintf("%s=%q ", n, text)
+		return true
+	})
+	return s
+}

@@ -1,0 +1,548 @@
+package query
+
+import (
+	"container/heap"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+)
+
+// maxHeld bounds the rows that a sort or a result holds and the groups of an aggregate.
+const maxHeld = 2_000_000
+
+// ErrTooLarge is returned by Runner.Result when a sort, a result or an aggregate held more
+// rows or groups than maxHeld.
+var ErrTooLarge = errors.New("query holds too many rows or groups; narrow it or add a limit")
+
+// Runner takes rows through a query's pipeline. It is for one goroutine.
+type Runner struct {
+	sink   *sink
+	stats  Stats
+	prefix Expr // the filters ahead of the first other stage
+	rest   operator
+}
+
+// NewRunner checks q and prepares its pipeline. An Exists over a trace must be replaced first
+// (see TraceSets).
+func NewRunner(q *Query) (*Runner, error) {
+	if err := q.Check(); err != nil {
+		return nil, fmt.Errorf("check query: %w", err)
+	}
+	r := &Runner{sink: &sink{index: map[string]int{}}}
+	var lead []Expr
+	stages := q.Stages
+	for len(stages) > 0 {
+		f, ok := stages[0].(Filter)
+		if !ok {
+			break
+		}
+		lead = append(lead, f.Where)
+		stages = stages[1:]
+	}
+	r.prefix = All(lead...)
+	r.rest = build(stages, r.sink)
+	return r, nil
+}
+
+// build returns the operator for stages[0], connected to those behind it.
+func build(stages []Stage, out *sink) operator {
+	if len(stages) == 0 {
+		return out
+	}
+	switch s := stages[0].(type) {
+	case Filter:
+		return &filterOp{s.Where, build(stages[1:], out)}
+	case Extend:
+		return &extendOp{s, build(stages[1:], out)}
+	case Aggregate:
+		out.reset(aggregateNames(s))
+		return &aggregateOp{stage: s, groups: map[string]*group{}, next: build(stages[1:], out)}
+	case Sort:
+		limit := -1
+		if len(stages) > 1 {
+			if l, ok := stages[1].(Limit); ok {
+				limit = l.N
+			}
+		}
+		return &sortOp{rows: rowHeap{keys: s.Keys}, limit: limit, next: build(stages[1:], out)}
+	case Limit:
+		return &limitOp{left: s.N, next: build(stages[1:], out)}
+	case Distinct:
+		return &distinctOp{by: s.By, seen: map[string]struct{}{}, next: build(stages[1:], out)}
+	case Project:
+		names := make([]string, len(s.Fields))
+		for i, f := range s.Fields {
+			names[i] = f.Name
+		}
+		out.reset(names)
+		return &projectOp{s.Fields, names, build(stages[1:], out)}
+	default:
+		panic(fmt.Sprintf("query: no operator for %T", s))
+	}
+}
+
+func aggregateNames(s Aggregate) []string {
+	var names []string
+	for _, b := range s.By {
+		names = append(names, b.Name)
+	}
+	for _, a := range s.Aggs {
+		names = append(names, a.Name)
+	}
+	return names
+}
+
+// Push takes one row; it reports whether the pipeline wants more.
+func (r *Runner) Push(row Row) bool {
+	r.stats.RowsScanned++
+	if r.prefix != nil && !Holds(r.prefix, row) {
+		return true
+	}
+	r.stats.RowsMatched++
+	return r.rest.push(row)
+}
+
+// Result ends the run. The statistics hold the rows pushed; the store adds the rest.
+func (r *Runner) Result() (*Result, error) {
+	if err := r.rest.finish(); err != nil {
+		return nil, err
+	}
+	res := r.sink.result()
+	res.Stats = r.stats
+	return res, nil
+}
+
+// operator is one step of the pipeline. push reports whether more rows are wanted.
+type operator interface {
+	push(row Row) bool
+	finish() error
+}
+
+// held is a row of its own, apart from the storage that it came from.
+type held struct {
+	names  []string
+	values []event.Value
+}
+
+func hold(row Row) *held {
+	if h, ok := row.(*held); ok {
+		return h
+	}
+	h := &held{}
+	row.Each(func(name string, v event.Value) bool {
+		h.names = append(h.names, name)
+		h.values = append(h.values, v)
+		return true
+	})
+	return h
+}
+
+func (h *held) Get(name string) event.Value {
+	for i, n := range h.names {
+		if n == name {
+			return h.values[i]
+		}
+	}
+	return event.Value{}
+}
+
+func (h *held) Each(yield func(string, event.Value) bool) {
+	for i, n := range h.names {
+		if !h.values[i].Missing() && !yield(n, h.values[i]) {
+			return
+		}
+	}
+}
+
+type filterOp struct {
+	where Expr
+	next  operator
+}
+
+func (o *filterOp) push(row Row) bool {
+	if !Holds(o.where, row) {
+		return true
+	}
+	return o.next.push(row)
+}
+
+func (o *filterOp) finish() error { return o.next.finish() }
+
+type extendOp struct {
+	stage Extend
+	next  operator
+}
+
+// extended is a row with one field laid over it.
+type extended struct {
+	Row
+	name  string
+	value event.Value
+}
+
+func (e extended) Get(name string) event.Value {
+	if name == e.name {
+		return e.value
+	}
+	return e.Row.Get(name)
+}
+
+func (e extended) Each(yield func(string, event.Value) bool) {
+	done := false
+	e.Row.Each(func(n string, v event.Value) bool {
+		if n == e.name {
+			return true
+		}
+		done = !yield(n, v)
+		return !done
+	})
+	if !done && !e.value.Missing() {
+		yield(e.name, e.value)
+	}
+}
+
+func (o *extendOp) push(row Row) bool {
+	return o.next.push(extended{row, o.stage.Name, Eval(o.stage.Value, row)})
+}
+
+func (o *extendOp) finish() error { return o.next.finish() }
+
+type limitOp struct {
+	left int
+	next operator
+}
+
+func (o *limitOp) push(row Row) bool {
+	if o.left <= 0 {
+		return false
+	}
+	o.left--
+	return o.next.push(row) && o.left > 0
+}
+
+func (o *limitOp) finish() error { return o.next.finish() }
+
+type distinctOp struct {
+	by   []Expr
+	seen map[string]struct{}
+	next operator
+	buf  []byte
+	over bool
+}
+
+func (o *distinctOp) push(row Row) bool {
+	o.buf = o.buf[:0]
+	for _, e := range o.by {
+		o.buf = appendKey(o.buf, Eval(e, row))
+	}
+	if _, ok := o.seen[string(o.buf)]; ok {
+		return true
+	}
+	if len(o.seen) >= maxHeld {
+		o.over = true
+		return false
+	}
+	o.seen[string(o.buf)] = struct{}{}
+	return o.next.push(row)
+}
+
+func (o *distinctOp) finish() error {
+	if o.over {
+		return ErrTooLarge
+	}
+	return o.next.finish()
+}
+
+type projectOp struct {
+	fields []Named
+	names  []string
+	next   operator
+}
+
+func (o *projectOp) push(row Row) bool {
+	h := &held{names: o.names, values: make([]event.Value, len(o.fields))}
+	for i, f := range o.fields {
+		h.values[i] = Eval(f.Value, row)
+	}
+	return o.next.push(h)
+}
+
+func (o *projectOp) finish() error { return o.next.finish() }
+
+type aggregateOp struct {
+	stage  Aggregate
+	groups map[string]*group
+	order  []*group
+	next   operator
+	buf    []byte
+	keys   []event.Value
+	over   bool
+}
+
+type group struct {
+	keys []event.Value
+	accs []accumulator
+}
+
+func (o *aggregateOp) group() *group {
+	g := &group{keys: append([]event.Value(nil), o.keys...)}
+	for _, a := range o.stage.Aggs {
+		g.accs = append(g.accs, newAccumulator(a))
+	}
+	o.order = append(o.order, g)
+	return g
+}
+
+func (o *aggregateOp) push(row Row) bool {
+	o.buf, o.keys = o.buf[:0], o.keys[:0]
+	for _, b := range o.stage.By {
+		v := Eval(b.Value, row)
+		o.keys = append(o.keys, v)
+		o.buf = appendKey(o.buf, v)
+	}
+	g := o.groups[string(o.buf)]
+	if g == nil {
+		if len(o.groups) >= maxHeld {
+			o.over = true
+			return false
+		}
+		g = o.group()
+		o.groups[string(o.buf)] = g
+	}
+	for i, a := range o.stage.Aggs {
+		v := event.Bool(true)
+		if a.Arg != nil {
+			v = Eval(a.Arg, row)
+		}
+		w := 1.0
+		if a.Weighted {
+			w = float64(max(row.Get(event.FieldSampleRate).Int(), 1))
+		}
+		var t int64
+		if a.Op == Earliest || a.Op == Latest {
+			t = row.Get(event.FieldTime).Int()
+		}
+		g.accs[i].add(v, w, t)
+	}
+	return true
+}
+
+func (o *aggregateOp) finish() error {
+	if o.over {
+		return ErrTooLarge
+	}
+	if len(o.stage.By) == 0 && len(o.order) == 0 {
+		o.group()
+	}
+	names := aggregateNames(o.stage)
+	for _, g := range o.order {
+		h := &held{names: names, values: g.keys}
+		for _, a := range g.accs {
+			h.values = append(h.values, a.value())
+		}
+		if !o.next.push(h) {
+			break
+		}
+	}
+	return o.next.finish()
+}
+
+// appendKey appends a form of v that is different for different values.
+func appendKey(dst []byte, v event.Value) []byte {
+	dst = append(dst, byte(v.Kind()))
+	switch v.Kind() {
+	case event.KindString:
+		dst = binary.AppendUvarint(dst, uint64(len(v.Str())))
+		dst = append(dst, v.Str()...)
+	case event.KindInt:
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(v.Int()))
+	case event.KindFloat:
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(v.Float()))
+	case event.KindBool:
+		if v.Bool() {
+			dst = append(dst, 1)
+		} else {
+			dst = append(dst, 0)
+		}
+	}
+	return dst
+}
+
+// sortOp holds all rows, or with a limit the best limit rows in a heap whose top is the worst.
+type sortOp struct {
+	rows  rowHeap
+	limit int
+	next  operator
+	over  bool
+}
+
+type sortRow struct {
+	keys []event.Value
+	row  *held
+	seq  int
+}
+
+type rowHeap struct {
+	keys []SortKey
+	rows []sortRow
+	n    int
+}
+
+// before reports whether a comes before b in the wanted order; ties keep the order of arrival.
+func (h *rowHeap) before(a, b *sortRow) bool {
+	for i, k := range h.keys {
+		x, y := a.keys[i], b.keys[i]
+		if x.Missing() != y.Missing() {
+			return y.Missing()
+		}
+		c := event.Order(x, y)
+		if k.Loose {
+			c = looseOrder(x, y)
+		}
+		if c != 0 {
+			return (c < 0) != k.Desc
+		}
+	}
+	return a.seq < b.seq
+}
+
+// looseOrder puts values that read as numbers first, by magnitude, and the rest after them by
+// text.
+func looseOrder(a, b event.Value) int {
+	x, xok := looseNumber(a)
+	y, yok := looseNumber(b)
+	if xok && yok {
+		return event.Order(event.Float(x), event.Float(y))
+	}
+	if xok != yok {
+		if xok {
+			return -1
+		}
+		return 1
+	}
+	return event.Order(event.String(a.Text()), event.String(b.Text()))
+}
+
+func (h *rowHeap) Len() int           { return len(h.rows) }
+func (h *rowHeap) Less(i, j int) bool { return h.before(&h.rows[j], &h.rows[i]) }
+func (h *rowHeap) Swap(i, j int)      { h.rows[i], h.rows[j] = h.rows[j], h.rows[i] }
+func (h *rowHeap) Push(x any)         { h.rows = append(h.rows, x.(sortRow)) }
+func (h *rowHeap) Pop() any {
+	x := h.rows[len(h.rows)-1]
+	h.rows = h.rows[:len(h.rows)-1]
+	return x
+}
+
+func (o *sortOp) push(row Row) bool {
+	if o.limit == 0 {
+		return false
+	}
+	r := sortRow{keys: make([]event.Value, len(o.rows.keys)), seq: o.rows.n}
+	o.rows.n++
+	for i, k := range o.rows.keys {
+		r.keys[i] = Eval(k.By, row)
+	}
+	switch {
+	case o.limit < 0:
+		if len(o.rows.rows) >= maxHeld {
+			o.over = true
+			return false
+		}
+		r.row = hold(row)
+		o.rows.rows = append(o.rows.rows, r)
+	case len(o.rows.rows) < o.limit:
+		r.row = hold(row)
+		heap.Push(&o.rows, r)
+	case o.rows.before(&r, &o.rows.rows[0]):
+		r.row = hold(row)
+		o.rows.rows[0] = r
+		heap.Fix(&o.rows, 0)
+	}
+	return true
+}
+
+func (o *sortOp) finish() error {
+	if o.over {
+		return ErrTooLarge
+	}
+	sort.Slice(o.rows.rows, func(i, j int) bool { return o.rows.before(&o.rows.rows[i], &o.rows.rows[j]) })
+	for i := range o.rows.rows {
+		if !o.next.push(o.rows.rows[i].row) {
+			break
+		}
+	}
+	return o.next.finish()
+}
+
+// sink collects the result.
+type sink struct {
+	names []string
+	index map[string]int
+	fixed bool
+	rows  [][]event.Value
+	over  bool
+}
+
+// reset fixes the columns; the last stage that makes columns wins, so stages are built from
+// the first to the last.
+func (s *sink) reset(names []string) {
+	s.names, s.fixed = names, true
+	s.index = map[string]int{}
+	for i, n := range names {
+		s.index[n] = i
+	}
+}
+
+func (s *sink) push(row Row) bool {
+	if len(s.rows) >= maxHeld {
+		s.over = true
+		return false
+	}
+	if h, ok := row.(*held); ok && s.fixed && len(h.names) == len(s.names) {
+		same := true
+		for i := range h.names {
+			same = same && h.names[i] == s.names[i]
+		}
+		if same {
+			s.rows = append(s.rows, h.values)
+			return true
+		}
+	}
+	out := make([]event.Value, len(s.names), len(s.names)+8)
+	row.Each(func(name string, v event.Value) bool {
+		i, ok := s.index[name]
+		if !ok {
+			i = len(s.names)
+			s.index[name] = i
+			s.names = append(s.names, name)
+		}
+		for len(out) <= i {
+			out = append(out, event.Value{})
+		}
+		out[i] = v
+		return true
+	})
+	s.rows = append(s.rows, out)
+	return true
+}
+
+func (s *sink) finish() error {
+	if s.over {
+		return ErrTooLarge
+	}
+	return nil
+}
+
+func (s *sink) result() *Result {
+	for i, r := range s.rows {
+		for len(r) < len(s.names) {
+			r = append(r, event.Value{})
+		}
+		s.rows[i] = r
+	}
+	return &Result{Columns: s.names, Rows: s.rows}
+}

@@ -1,0 +1,600 @@
+package segment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/store"
+)
+
+// Config configures a Store. Only Dir is required.
+type Config struct {
+	// Dir is the data folder; it is created when missing.
+	Dir string
+	// Log receives what operators should know; nil discards it.
+	Log *slog.Logger
+	// FlushBytes is the size of the head at which it is flushed. Default 64 MiB.
+	FlushBytes int64
+	// FlushAge is the age of the head's oldest events at which it is flushed. Default 5
+	// minutes.
+	FlushAge time.Duration
+	// MaxHeadBytes is the size of the head, with what is being flushed, from which Append
+	// answers store.ErrFull. Default 4 times FlushBytes.
+	MaxHeadBytes int64
+}
+
+func (c *Config) setDefaults() {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.FlushBytes == 0 {
+		c.FlushBytes = 64 << 20
+	}
+	if c.FlushAge == 0 {
+		c.FlushAge = 5 * time.Minute
+	}
+	if c.MaxHeadBytes == 0 {
+		c.MaxHeadBytes = 4 * c.FlushBytes
+	}
+}
+
+// Store is the embedded store.
+type Store struct {
+	cfg  Config
+	lock *os.File
+
+	appendMu sync.Mutex // one Append at a time; held for the log write
+	log      *wal       // guarded by appendMu
+
+	flushMu sync.Mutex // one flush at a time; taken before appendMu
+
+	mu        sync.Mutex // guards below
+	closed    bool
+	nextSeq   uint64
+	nextFile  uint64
+	head      []*event.Batch // visible, only in the log
+	flushing  []*event.Batch // visible, being written to a segment
+	headBytes int64
+	headSince time.Time
+	files     []*file
+	dropped   map[event.DatasetID]struct{}
+	retain    map[event.DatasetID]time.Duration
+
+	stop    context.CancelFunc
+	stopped chan struct{}
+	kick    chan struct{}
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store of a folder, which no other process may have open, and recovers what
+// the log holds.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	cfg.setDefaults()
+	if cfg.Dir == "" {
+		return nil, errors.New("open store: no data folder given")
+	}
+	s := &Store{
+		cfg: cfg, dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
+		stopped: make(chan struct{}), kick: make(chan struct{}, 1),
+	}
+	for _, d := range []string{cfg.Dir, s.path("wal"), s.path("segments")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+	}
+	if err := s.takeLock(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.recover(); err != nil {
+		s.releaseFiles()
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", cfg.Dir, err), s.lock.Close())
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = cancel
+	go s.maintain(run)
+	return s, nil
+}
+
+func (s *Store) path(parts ...string) string {
+	return filepath.Join(append([]string{s.cfg.Dir}, parts...)...)
+}
+
+// takeLock makes this process the owner of the folder. The lock ends with the process.
+func (s *Store) takeLock() error {
+	f, err := os.OpenFile(s.path("LOCK"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("folder %s is in use by another process", s.cfg.Dir), f.Close())
+	}
+	s.lock = f
+	return nil
+}
+
+// recover reads the segments, then the log files that none of them covers.
+func (s *Store) recover() error {
+	if err := s.readDropped(); err != nil {
+		return err
+	}
+	nums, err := numbered(s.path("segments"), ".parquet")
+	if err != nil {
+		return err
+	}
+	var covered uint64
+	for _, n := range nums {
+		f, err := openFile(s.segmentPath(n), n)
+		s.nextFile = max(s.nextFile, n+1)
+		if err != nil {
+			s.quarantine(s.segmentPath(n), err)
+			continue
+		}
+		s.files = append(s.files, f)
+		covered = max(covered, f.meta.WAL)
+		s.nextSeq = max(s.nextSeq, f.meta.MaxSeq+1)
+	}
+	tmps, _ := filepath.Glob(s.path("segments", "*.tmp"))
+	for _, t := range tmps {
+		_ = os.Remove(t) // an unfinished flush, whose events the log still holds
+	}
+	logs, err := numbered(s.path("wal"), ".wal")
+	if err != nil {
+		return err
+	}
+	next := covered + 1
+	for _, n := range logs {
+		next = max(next, n+1)
+		path := s.path("wal", walName(n))
+		if n <= covered {
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			continue
+		}
+		good, torn, err := readWAL(path, func(b *event.Batch) error {
+			for i := range b.Headers {
+				s.nextSeq = max(s.nextSeq, b.Headers[i].Seq+1)
+			}
+			s.addHead(b)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("recover %s at byte %d: %w", path, good, err)
+		}
+		if torn > 0 {
+			s.cfg.Log.Warn("cut the unfinished end of a write-ahead log", "file", path, "kept_bytes", good, "cut_bytes", torn)
+		}
+	}
+	s.log, err = createWAL(s.path("wal"), next)
+	return err
+}
+
+func (s *Store) segmentPath(n uint64) string {
+	return s.path("segments", fmt.Sprintf("%016d.parquet", n))
+}
+
+// quarantine moves a file that can not be read out of the way, so that the rest is served.
+func (s *Store) quarantine(path string, cause error) {
+	dir := s.path("quarantine")
+	to := filepath.Join(dir, filepath.Base(path))
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		err = os.Rename(path, to)
+	}
+	s.cfg.Log.Error("segment is damaged and was set aside; its events are missing from answers", "file", path, "moved_to", to, "cause", cause, "error", err)
+}
+
+// readDropped reads the list of dropped datasets: decimal ids, one a line.
+func (s *Store) readDropped() error {
+	data, err := os.ReadFile(s.path("dropped"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		id, err := strconv.ParseUint(strings.TrimSpace(line), 10, 32)
+		if err != nil {
+			return fmt.Errorf("read %s: %w", s.path("dropped"), err)
+		}
+		s.dropped[event.DatasetID(id)] = struct{}{}
+	}
+	return nil
+}
+
+// addHead makes a batch visible; mu is held or the store is not yet shared.
+func (s *Store) addHead(b *event.Batch) {
+	if b.Len() == 0 {
+		return
+	}
+	if len(s.head) == 0 {
+		s.headSince = time.Now()
+	}
+	s.head = append(s.head, b)
+	s.headBytes += int64(b.Bytes())
+}
+
+// Append implements store.Store.
+func (s *Store) Append(ctx context.Context, batches []*event.Batch) error {
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return store.ErrClosed
+	}
+	if s.headBytes >= s.cfg.MaxHeadBytes {
+		s.mu.Unlock()
+		s.wake()
+		return fmt.Errorf("%w: %d bytes wait to be flushed", store.ErrFull, s.cfg.MaxHeadBytes)
+	}
+	keep := batches[:0:0]
+	for _, b := range batches {
+		if _, gone := s.dropped[b.Dataset]; gone || b.Len() == 0 {
+			continue
+		}
+		for i := range b.Headers {
+			b.Headers[i].Seq = s.nextSeq
+			s.nextSeq++
+		}
+		keep = append(keep, b)
+	}
+	s.mu.Unlock()
+	if len(keep) == 0 {
+		return nil
+	}
+	if err := s.writeLog(keep); err != nil {
+		if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+			err = fmt.Errorf("%w: %w", store.ErrFull, err)
+		}
+		return fmt.Errorf("append to write-ahead log: %w", err)
+	}
+	s.mu.Lock()
+	for _, b := range keep {
+		if _, gone := s.dropped[b.Dataset]; !gone {
+			s.addHead(b)
+		}
+	}
+	full := s.headBytes >= s.cfg.FlushBytes
+	s.mu.Unlock()
+	if full {
+		s.wake()
+	}
+	return nil
+}
+
+// writeLog writes one frame; appendMu is held. A log that broke is left behind as it is, with
+// whole frames up to the break, and a new one is begun at the next call.
+func (s *Store) writeLog(batches []*event.Batch) error {
+	if s.log.file == nil {
+		next, err := createWAL(s.path("wal"), s.log.num+1)
+		if err != nil {
+			return err
+		}
+		s.log = next
+	}
+	broken, err := s.log.append(batches)
+	if broken {
+		s.cfg.Log.Error("write-ahead log is unusable, a new one will be begun", "file", s.log.file.Name(), "error", err)
+		_ = s.log.close()
+		s.log.file = nil
+	}
+	return err
+}
+
+func (s *Store) wake() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// maintain flushes by size and age and removes what retention and drops have emptied.
+func (s *Store) maintain(ctx context.Context) {
+	defer close(s.stopped)
+	tick := time.NewTicker(min(s.cfg.FlushAge, 10*time.Second))
+	defer tick.Stop()
+	for {
+		due := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.kick:
+			due = true
+		case <-tick.C:
+			s.mu.Lock()
+			due = len(s.head) > 0 && time.Since(s.headSince) >= s.cfg.FlushAge
+			s.mu.Unlock()
+			s.removeEmptied()
+		}
+		if due {
+			if err := s.Flush(); err != nil {
+				s.cfg.Log.Error("flush the head", "error", err)
+			}
+		}
+	}
+}
+
+// Flush writes the head as a segment. Queries and appends go on meanwhile.
+func (s *Store) Flush() error {
+	s.flushMu.Lock()
+	defer s.flushMu.Unlock()
+
+	s.appendMu.Lock()
+	s.mu.Lock()
+	if len(s.head) == 0 && len(s.flushing) == 0 {
+		s.mu.Unlock()
+		s.appendMu.Unlock()
+		return nil
+	}
+	covered := s.log.num
+	s.mu.Unlock()
+	next, err := createWAL(s.path("wal"), covered+1)
+	if err != nil {
+		s.appendMu.Unlock()
+		return fmt.Errorf("begin a new write-ahead log: %w", err)
+	}
+	old := s.log
+	s.log = next
+	s.mu.Lock()
+	// What a failed flush left in flushing is taken along.
+	s.flushing = append(s.flushing, s.head...)
+	s.head = nil
+	num := s.nextFile
+	s.nextFile++
+	batches := s.flushing
+	s.mu.Unlock()
+	s.appendMu.Unlock()
+	if old.file != nil {
+		_ = old.close()
+	}
+
+	path := s.segmentPath(num)
+	written, err := writeSegment(path, batches, covered, s.isDropped)
+	if err != nil {
+		return fmt.Errorf("write segment %s: %w", path, err)
+	}
+	var f *file
+	if written {
+		if f, err = openFile(path, num); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	if f != nil {
+		s.files = append(s.files, f)
+	}
+	for _, b := range batches {
+		s.headBytes -= int64(b.Bytes())
+	}
+	s.flushing = nil
+	s.mu.Unlock()
+	return s.removeLogs(covered)
+}
+
+func (s *Store) removeLogs(covered uint64) error {
+	logs, err := numbered(s.path("wal"), ".wal")
+	if err != nil {
+		return err
+	}
+	for _, n := range logs {
+		if n <= covered {
+			if err := os.Remove(s.path("wal", walName(n))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) isDropped(ds event.DatasetID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, gone := s.dropped[ds]
+	return gone
+}
+
+// removeEmptied removes segments all of whose row groups are dropped or expired. The newest
+// segment stays, for it says which log files are covered.
+func (s *Store) removeEmptied() {
+	now := time.Now()
+	s.mu.Lock()
+	var gone []*file
+	keep := s.files[:0:0]
+	for i, f := range s.files {
+		empty := i < len(s.files)-1
+		for _, g := range f.meta.Groups {
+			if _, dropped := s.dropped[g.Dataset]; !dropped && g.MaxTime >= s.horizon(g.Dataset, now) {
+				empty = false
+				break
+			}
+		}
+		if empty {
+			gone = append(gone, f)
+		} else {
+			keep = append(keep, f)
+		}
+	}
+	s.files = keep
+	s.mu.Unlock()
+	for _, f := range gone {
+		if err := os.Remove(f.path); err != nil {
+			s.cfg.Log.Error("remove an emptied segment", "file", f.path, "error", err)
+		}
+		f.release()
+	}
+}
+
+// horizon is the oldest $time that is visible in a dataset; mu is held.
+func (s *Store) horizon(ds event.DatasetID, now time.Time) int64 {
+	if age := s.retain[ds]; age > 0 {
+		return now.Add(-age).UnixNano()
+	}
+	return minInt64
+}
+
+const minInt64 = -1 << 63
+
+// Drop implements store.Store.
+func (s *Store) Drop(_ context.Context, datasets ...event.DatasetID) error {
+	s.flushMu.Lock() // a flush that began before must not bring them back
+	defer s.flushMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	list := map[event.DatasetID]struct{}{}
+	for id := range s.dropped {
+		list[id] = struct{}{}
+	}
+	for _, id := range datasets {
+		list[id] = struct{}{}
+	}
+	ids := make([]event.DatasetID, 0, len(list))
+	for id := range list {
+		ids = append(ids, id)
+	}
+	sort.Slice(ids, func(i, j int) bool { return ids[i] < ids[j] })
+	var text strings.Builder
+	for _, id := range ids {
+		fmt.Fprintln(&text, id)
+	}
+	if err := writeFileDurably(s.path("dropped"), []byte(text.String())); err != nil {
+		return fmt.Errorf("drop datasets: %w", err)
+	}
+	s.dropped = list
+	return nil
+}
+
+// Retain implements store.Store.
+func (s *Store) Retain(ds event.DatasetID, age time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if age <= 0 {
+		delete(s.retain, ds)
+		return
+	}
+	s.retain[ds] = age
+}
+
+// Columns implements store.Store.
+func (s *Store) Columns(_ context.Context, ds event.DatasetID) ([]store.ColumnInfo, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, store.ErrClosed
+	}
+	seen := map[store.ColumnInfo]bool{}
+	if _, gone := s.dropped[ds]; gone {
+		return nil, nil
+	}
+	for _, f := range s.files {
+		for _, g := range f.meta.Groups {
+			if g.Dataset != ds {
+				continue
+			}
+			for _, i := range g.Fields {
+				m := f.meta.Columns[i]
+				seen[store.ColumnInfo{Name: m.Name, Kind: event.Kind(m.Kind)}] = true
+			}
+		}
+	}
+	for _, list := range [][]*event.Batch{s.flushing, s.head} {
+		for _, b := range list {
+			if b.Dataset != ds {
+				continue
+			}
+			for _, c := range b.Columns {
+				if len(c.Rows) > 0 {
+					seen[store.ColumnInfo{Name: c.Name, Kind: c.Kind}] = true
+				}
+			}
+		}
+	}
+	out := make([]store.ColumnInfo, 0, len(seen))
+	for c := range seen {
+		out = append(out, c)
+	}
+	sort.Slice(out, func(i, j int) bool {
+		if out[i].Name != out[j].Name {
+			return out[i].Name < out[j].Name
+		}
+		return out[i].Kind < out[j].Kind
+	})
+	return out, nil
+}
+
+// Usage implements store.Store.
+func (s *Store) Usage() store.Usage {
+	var u store.Usage
+	s.mu.Lock()
+	for _, f := range s.files {
+		u.DiskBytes += f.size
+		for _, g := range f.meta.Groups {
+			u.Events += int64(g.Rows)
+		}
+	}
+	u.Segments = len(s.files)
+	for _, list := range [][]*event.Batch{s.flushing, s.head} {
+		for _, b := range list {
+			u.HeadEvents += int64(b.Len())
+		}
+	}
+	s.mu.Unlock()
+	u.Events += u.HeadEvents
+	logs, _ := filepath.Glob(s.path("wal", "*.wal"))
+	for _, l := range logs {
+		if st, err := os.Stat(l); err == nil {
+			u.DiskBytes += st.Size()
+		}
+	}
+	return u
+}
+
+// Close implements store.Store. The head stays in the log if it can not be flushed.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	<-s.stopped
+	err := s.Flush()
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
+	if s.log.file != nil {
+		err = errors.Join(err, s.log.close())
+	}
+	s.releaseFiles()
+	return errors.Join(err, s.lock.Close())
+}
+
+func (s *Store) releaseFiles() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		f.release()
+	}
+	s.files = nil
+}

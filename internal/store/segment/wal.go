@@ -1,0 +1,198 @@
+package segment
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/s2"
+	"golang.org/x/sys/unix"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+)
+
+// A log file is the magic followed by frames: length of the body (u32), CRC-32C of the body
+// (u32), body. The body is the S2 compressed list of encoded batches.
+const (
+	walMagic    = "TREFWAL\x01"
+	frameHeader = 8
+	// maxFrame bounds a frame's body, so that a damaged length can not ask for all memory.
+	maxFrame = 1 << 30
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// wal is the open log file. It is used by one goroutine at a time.
+type wal struct {
+	dir  string
+	num  uint64
+	file *os.File
+	size int64
+	buf  []byte
+	comp []byte
+}
+
+func walName(num uint64) string { return fmt.Sprintf("%016d.wal", num) }
+
+// createWAL begins log file num.
+func createWAL(dir string, num uint64) (*wal, error) {
+	f, err := os.OpenFile(filepath.Join(dir, walName(num)), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	w := &wal{dir: dir, num: num, file: f, size: int64(len(walMagic))}
+	if _, err := f.WriteString(walMagic); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	if err := errors.Join(f.Sync(), syncDir(dir)); err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	return w, nil
+}
+
+// append writes batches as one frame and syncs it. After an error the file ends where it did
+// before, or broken reports that it must not be used again.
+func (w *wal) append(batches []*event.Batch) (broken bool, err error) {
+	w.buf = binary.AppendUvarint(w.buf[:0], uint64(len(batches)))
+	for _, b := range batches {
+		w.buf = b.AppendBinary(w.buf)
+	}
+	if need := frameHeader + s2.MaxEncodedLen(len(w.buf)); cap(w.comp) < need {
+		w.comp = make([]byte, need)
+	}
+	w.comp = w.comp[:cap(w.comp)]
+	body := s2.Encode(w.comp[frameHeader:], w.buf)
+	if len(body) > maxFrame {
+		return false, fmt.Errorf("frame of %d bytes is larger than %d", len(body), maxFrame)
+	}
+	frame := w.comp[:frameHeader+len(body)]
+	binary.LittleEndian.PutUint32(frame, uint32(len(body)))
+	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(body, castagnoli))
+	if _, err := w.file.WriteAt(frame, w.size); err != nil {
+		return w.file.Truncate(w.size) != nil, err
+	}
+	if err := unix.Fdatasync(int(w.file.Fd())); err != nil {
+		// After a failed sync the kernel may have forgotten dirty pages: what the file holds
+		// is unknown.
+		return true, err
+	}
+	w.size += int64(len(frame))
+	return false, nil
+}
+
+func (w *wal) close() error { return w.file.Close() }
+
+// readWAL calls yield for every batch of a log file, in order, and returns the number of bytes
+// of frames that are whole. torn is how many bytes follow them.
+func readWAL(path string, yield func(*event.Batch) error) (good, torn int64, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { _ = f.Close() }()
+	st, err := f.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	magic := make([]byte, len(walMagic))
+	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != walMagic {
+		if st.Size() < int64(len(walMagic)) {
+			return 0, st.Size(), nil // died while creating it
+		}
+		return 0, 0, fmt.Errorf("%s is not a write-ahead log", path)
+	}
+	pos := int64(len(walMagic))
+	var head [frameHeader]byte
+	for {
+		if _, err := io.ReadFull(f, head[:]); err != nil {
+			break
+		}
+		n := int64(binary.LittleEndian.Uint32(head[:]))
+		if n > maxFrame || pos+frameHeader+n > st.Size() {
+			break
+		}
+		body := make([]byte, n)
+		if _, err := io.ReadFull(f, body); err != nil || crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(head[4:]) {
+			break
+		}
+		if err := decodeFrame(body, yield); err != nil {
+			return pos, st.Size() - pos, err
+		}
+		pos += frameHeader + n
+	}
+	return pos, st.Size() - pos, nil
+}
+
+func decodeFrame(body []byte, yield func(*event.Batch) error) error {
+	n, err := s2.DecodedLen(body)
+	if err != nil || n > maxFrame {
+		return fmt.Errorf("frame of %d bytes: %w", n, errors.Join(err, event.ErrCorrupt))
+	}
+	raw, err := s2.Decode(nil, body)
+	if err != nil {
+		return err
+	}
+	count, k := binary.Uvarint(raw)
+	if k <= 0 {
+		return event.ErrCorrupt
+	}
+	raw = raw[k:]
+	for range count {
+		b, rest, err := event.DecodeBatch(raw)
+		if err != nil {
+			return err
+		}
+		raw = rest
+		if err := yield(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numbered lists the files of dir with the given ending whose names are numbers, ascending.
+func numbered(dir, ext string) ([]uint64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var nums []uint64
+	for _, e := range entries {
+		base, ok := strings.CutSuffix(e.Name(), ext)
+		if n, err := strconv.ParseUint(base, 10, 64); ok && err == nil {
+			nums = append(nums, n)
+		}
+	}
+	sort.Slice(nums, func(i, j int) bool { return nums[i] < nums[j] })
+	return nums, nil
+}
+
+// syncDir makes the names in a folder durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// writeFileDurably replaces a file as a whole.
+func writeFileDurably(path string, data []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return err
+	}
+	_, werr := f.Write(data)
+	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return errors.Join(os.Rename(tmp, path), syncDir(filepath.Dir(path)))
+}

@@ -1,3 +1,9 @@
+// The cwslog module is imported but not required here: it has no released
+// version, so it comes from the workspace of this repository (go.work). To tidy,
+// require and replace it for the length of the command:
+//   go mod edit -require=github.com/trefoil-o11y/trefoil/cwslog@v0.0.0 -replace=github.com/trefoil-o11y/trefoil/cwslog=../cwslog
+//   GOWORK=off go mod tidy
+//   go mod edit -dropreplace=github.com/trefoil-o11y/trefoil/cwslog -droprequire=github.com/trefoil-o11y/trefoil/cwslog
 module github.com/trefoil-o11y/trefoil/cruddur
 
 go 1.26.0
@@ -6,6 +12,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/config v1.33.15
 	github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs v1.92.0
 	github.com/aws/aws-xray-sdk-go/v2 v2.0.3
+	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.opentelemetry.io/contrib/propagators/aws v1.47.0
@@ -45,12 +52,12 @@ require (
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
-	go.opentelemetry.io/proto/otlp v1.11.1 // indirect
+	go.opentelemetry.io/proto/otlp v1.11.1
 	golang.org/x/net v0.59.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260928230214-8a89bd6388cc // indirect
 	google.golang.org/grpc v1.84.0 // indirect
-	google.golang.org/protobuf v1.36.12 // indirect
+	google.golang.org/protobuf v1.36.12
 )

@@ -53,7 +53,7 @@ func pagesHandler(pages fs.FS, backend string) http.Handler {
 			return
 		}
 		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-		if info, err := fs.Stat(pages, name); built && err == nil && !info.IsDir() && name != "index.html" {
+		if built && name != "index.html" && isFile(pages, name) {
 			if strings.HasPrefix(name, "assets/") {
 				h.Set("Cache-Control", "public, max-age=31536000, immutable")
 			}
@@ -82,4 +82,9 @@ func readIndex(pages fs.FS) (page []byte, built bool) {
 		return []byte(notBuilt), false
 	}
 	return page, true
+}
+
+func isFile(pages fs.FS, name string) bool {
+	info, err := fs.Stat(pages, name)
+	return err == nil && info.Mode().IsRegular()
 }

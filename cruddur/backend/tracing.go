@@ -66,10 +66,14 @@ func (a *App) capture(ctx context.Context, name string, fn func(context.Context)
 
 func (a *App) span(ctx context.Context, name string, fn func(context.Context) error) error {
 	ctx, span := a.tracer(scope).Start(ctx, name)
-	defer span.End()
 	defer func() {
-		if p := recover(); p != nil {
+		// The span ends between recover and panic, or it would record the panic again.
+		p := recover()
+		if p != nil {
 			recordException(ctx, asError(p))
+		}
+		span.End()
+		if p != nil {
 			panic(p)
 		}
 	}()

@@ -73,8 +73,18 @@ func TestKeys(t *testing.T) {
 	if _, err := db.KeyBySecret(t.Context(), secret[:63]+"!"); !errors.Is(err, meta.ErrNotFound) {
 		t.Errorf("a wrong secret: %v", err)
 	}
+	aws, owner, err := db.AWSSecret(t.Context(), k.AccessKeyID)
+	if err != nil || len(aws) != 40 || owner.ID != k.ID {
+		t.Errorf("AWSSecret = %q, %+v, %v", aws, owner, err)
+	}
+	if again, _, _ := db.AWSSecret(t.Context(), k.AccessKeyID); again != aws {
+		t.Error("the AWS secret of a key changes")
+	}
 	if err := db.RevokeKey(t.Context(), k.ID); err != nil {
 		t.Fatal(err)
+	}
+	if _, _, err := db.AWSSecret(t.Context(), k.AccessKeyID); !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("the AWS secret of a revoked key: %v", err)
 	}
 	if _, err := db.KeyBySecret(t.Context(), secret); !errors.Is(err, meta.ErrNotFound) {
 		t.Errorf("a revoked key: %v", err)

@@ -3,6 +3,7 @@ CREATE TABLE keys (
     id          TEXT PRIMARY KEY,
     name        TEXT NOT NULL,
     environment TEXT NOT NULL,
+    access_key_id TEXT NOT NULL UNIQUE,
     hash        TEXT NOT NULL UNIQUE,
     created_at  INTEGER NOT NULL,
     revoked_at  INTEGER

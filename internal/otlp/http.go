@@ -1,0 +1,209 @@
+package otlp
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	statuspb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+// message is the part of pdata's requests and responses that HTTP needs.
+type message interface {
+	MarshalProto() ([]byte, error)
+	MarshalJSON() ([]byte, error)
+}
+
+// Traces serves POST /v1/traces.
+func (r *Receiver) Traces() http.Handler {
+	return r.endpoint(func(req *http.Request, asJSON bool, body []byte) (message, error) {
+		in := ptraceotlp.NewExportRequest()
+		if err := unmarshal(asJSON, body, in.UnmarshalProto, in.UnmarshalJSON); err != nil {
+			return nil, err
+		}
+		return ptraceotlp.NewExportResponse(), r.traces(req.Context(), httpCredentials(req), in.Traces())
+	})
+}
+
+// Logs serves POST /v1/logs.
+func (r *Receiver) Logs() http.Handler {
+	return r.endpoint(func(req *http.Request, asJSON bool, body []byte) (message, error) {
+		in := plogotlp.NewExportRequest()
+		if err := unmarshal(asJSON, body, in.UnmarshalProto, in.UnmarshalJSON); err != nil {
+			return nil, err
+		}
+		return plogotlp.NewExportResponse(), r.logs(req.Context(), httpCredentials(req), in.Logs())
+	})
+}
+
+// Metrics refuses POST /v1/metrics with a text that says what to do.
+func (r *Receiver) Metrics() http.Handler {
+	return r.endpoint(func(*http.Request, bool, []byte) (message, error) { return nil, errMetrics })
+}
+
+func httpCredentials(r *http.Request) credentials {
+	key := r.Header.Get("X-Honeycomb-Team")
+	if key == "" {
+		key = r.Header.Get("X-Hny-Team")
+	}
+	return credentials{key, r.Header.Get("X-Honeycomb-Dataset")}
+}
+
+// unmarshal decodes one body. pdata's JSON reader has been seen to panic on hostile input;
+// a panic there is a bad request, not a crash.
+func unmarshal(asJSON bool, body []byte, proto, jsonf func([]byte) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errParse
+		}
+	}()
+	decode := proto
+	if asJSON {
+		if len(bytes.TrimSpace(body)) == 0 {
+			return errParse
+		}
+		if depthOf(body) > maxJSONDepth {
+			return &failure{errParse.status, errParse.code, errParse.msg + ": nested too deep"}
+		}
+		decode = jsonf
+	}
+	if err := decode(body); err != nil {
+		return &failure{errParse.status, errParse.code, errParse.msg + ": " + err.Error()}
+	}
+	return nil
+}
+
+const maxJSONDepth = 200
+
+// depthOf returns the deepest nesting of brackets outside of strings.
+func depthOf(body []byte) int {
+	depth, deepest, inString := 0, 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			deepest = max(deepest, depth)
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return deepest
+}
+
+func (r *Receiver) endpoint(serve func(req *http.Request, asJSON bool, body []byte) (message, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		setCORS(w)
+		switch req.Method {
+		case http.MethodOptions:
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case http.MethodPost:
+		default:
+			w.Header().Set("Allow", "POST, OPTIONS")
+			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+			return
+		}
+		contentType, _, _ := strings.Cut(req.Header.Get("Content-Type"), ";")
+		contentType = strings.ToLower(strings.TrimSpace(contentType))
+		asJSON := contentType == "application/json"
+		if !asJSON && contentType != "application/x-protobuf" && contentType != "application/protobuf" {
+			w.Header().Set("Content-Type", "text/plain")
+			w.WriteHeader(errContentType.status)
+			_, _ = io.WriteString(w, errContentType.msg)
+			return
+		}
+		body, err := readBody(w, req)
+		var out message
+		if err == nil {
+			out, err = serve(req, asJSON, body)
+		}
+		if err != nil {
+			f := r.failureOf(req.Context(), err)
+			if f == errOverloaded || f == errUnavailable {
+				w.Header().Set("Retry-After", "1")
+			}
+			st := &statuspb.Status{Code: int32(f.code), Message: f.msg}
+			text, merr := proto.Marshal(st)
+			if asJSON {
+				text, merr = protojson.Marshal(st)
+			}
+			if merr != nil {
+				r.cfg.Log.Error("encode otlp status", "error", merr)
+			}
+			w.Header().Set("Content-Type", contentType)
+			w.WriteHeader(f.status)
+			_, _ = w.Write(text)
+			return
+		}
+		text, err := out.MarshalProto()
+		if asJSON {
+			text, err = out.MarshalJSON()
+		}
+		if err != nil {
+			r.cfg.Log.Error("encode otlp response", "error", err)
+		}
+		w.Header().Set("Content-Type", contentType)
+		_, _ = w.Write(text)
+	})
+}
+
+// setCORS lets browsers' exporters in.
+func setCORS(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", "*")
+	h.Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "x-honeycomb-team, x-honeycomb-dataset, content-type, content-encoding, traceparent, tracestate")
+	h.Set("Access-Control-Max-Age", "86400")
+}
+
+func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(w, req.Body, MaxBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		return nil, errParse
+	}
+	var in io.Reader
+	switch strings.ToLower(req.Header.Get("Content-Encoding")) {
+	case "", "identity":
+		return raw, nil
+	case "gzip":
+		z, err := gzip.NewReader(bytes.NewReader(raw))
+		if err != nil {
+			return nil, errParse
+		}
+		in = z
+	case "zstd":
+		z, err := zstd.NewReader(bytes.NewReader(raw), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(4*MaxBody))
+		if err != nil {
+			return nil, errParse
+		}
+		defer z.Close()
+		in = z
+	default:
+		return nil, errParse
+	}
+	body, err := io.ReadAll(io.LimitReader(in, MaxBody+1))
+	if len(body) > MaxBody {
+		return nil, errTooLarge
+	}
+	if err != nil {
+		return nil, errParse
+	}
+	return body, nil
+}

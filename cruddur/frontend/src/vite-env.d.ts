@@ -1,0 +1,4 @@
+interface ImportMetaEnv {
+  readonly VITE_BACKEND_URL?: string;
+  readonly REACT_APP_BACKEND_URL?: string;
+}

@@ -149,13 +149,11 @@ export function serve({ port = 8734, empty = false } = {}) {
       if (shorter) traces = traces.filter((t) => t.duration_ms < Number(shorter) * 1000);
       if (/none/.test(filter)) traces = [];
       const edges = [0, ...Array.from({ length: 22 }, (_, i) => Number((2 * 1.5 ** i).toPrecision(2)))];
-      const histogram = edges
-        .slice(0, -1)
-        .map((from_ms, i) => ({
-          from_ms,
-          to_ms: edges[i + 1],
-          count: traces.filter((t) => t.duration_ms >= from_ms && t.duration_ms < edges[i + 1]).length,
-        }));
+      const histogram = edges.slice(0, -1).map((from_ms, i) => ({
+        from_ms,
+        to_ms: edges[i + 1],
+        count: traces.filter((t) => t.duration_ms >= from_ms && t.duration_ms < edges[i + 1]).length,
+      }));
       const offset = Number(q.get("cursor") ?? 0);
       const limit = Number(q.get("limit") ?? 50);
       return {

@@ -24,7 +24,7 @@ const pages = [
   ["trace-missing", full, "/traces/00000000000000000000000000000000"],
   ["logs", full, "/logs"],
   ["group", full, "/logs/groups/cruddur"],
-  ["group-event", full, "/logs/groups/cruddur?event=event-1&stream=backend-flask/1"],
+  ["group-event", full, "/logs/groups/cruddur?event=event-1"],
   ["group-refused", full, "/logs/groups/cruddur?filter={ $.status >= 500 }}"],
   ["map", full, "/map"],
   ["map-node", full, "/map?node=1"],

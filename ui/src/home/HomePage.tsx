@@ -196,7 +196,7 @@ function Services({ answer }: { answer: ServicesAnswer }) {
           <th className="spark-col wide">Errors</th>
           <th className="num">Failed</th>
           <th className="num wide">p50</th>
-          <th className="num">p95</th>
+          <th className="num p95">p95</th>
           <th className="wide">Sources</th>
         </tr>
       </thead>
@@ -219,7 +219,7 @@ function Services({ answer }: { answer: ServicesAnswer }) {
             </td>
             <td className="num">{failed(s)}</td>
             <td className="num wide">{duration(s.p50_ms)}</td>
-            <td className="num">{duration(s.p95_ms)}</td>
+            <td className="num p95">{duration(s.p95_ms)}</td>
             <td className="wide">
               <SourceBadges sources={s.sources} />
             </td>
@@ -263,7 +263,6 @@ function Spark({ values, label, bad }: { values: number[]; label: string; bad?: 
       <line x1={0} x2={width} y1={21.5} y2={21.5} />
       {values.map((v, i) => {
         const height = v > 0 ? Math.max(2, (v / most) * 20) : 0;
-        // biome-ignore lint/suspicious/noArrayIndexKey: a bucket has no other identity
         return <rect key={i} x={i * step} y={21 - height} width={Math.max(1, step - 1)} height={height} />;
       })}
     </svg>

@@ -37,7 +37,6 @@ export function JsonView({ value, label, mark }: { value: Json; label: string; m
         {text.split("\n").map((line, i) => {
           const marked = mark !== undefined && line.trim().replace(/,$/, "") === `"id": ${JSON.stringify(mark)}`;
           return (
-            // biome-ignore lint/suspicious/noArrayIndexKey: lines have no other identity
             <span key={i} ref={marked ? hit : undefined} className={marked ? "hit" : undefined}>
               {colour(line)}
               {"\n"}

@@ -168,7 +168,6 @@ export function Snippet({ text, label }: { text: string; label: string }) {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: long lines scroll, and the keyboard must reach them */}
       <pre tabIndex={0} aria-label={label} role="group">
         {lines.map((line, i) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: lines have no other identity
           <span key={i} className={/^\s*(#|\/\/)/.test(line) ? "c" : undefined}>
             {line}
             {i < lines.length - 1 ? "\n" : ""}
@@ -286,7 +285,6 @@ export function Bones({ rows = 8 }: { rows?: number }) {
   return (
     <div className="bones" aria-hidden>
       {Array.from({ length: rows }, (_, i) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: the bars are all alike
         <div
           key={i}
           style={{ display: "flex", gap: 16, padding: "12px var(--gutter)", borderBottom: "1px solid var(--line)" }}
@@ -464,17 +462,17 @@ export function Popover({
     const outside = (event: PointerEvent) => {
       if (!root.current?.contains(event.target as Node)) onOpen(false);
     };
-    const escape = (event: KeyboardEvent) => {
+    const onEscape = (event: KeyboardEvent) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
       onOpen(false);
       trigger.current?.focus();
     };
     document.addEventListener("pointerdown", outside);
-    document.addEventListener("keydown", escape, true);
+    document.addEventListener("keydown", onEscape, true);
     return () => {
       document.removeEventListener("pointerdown", outside);
-      document.removeEventListener("keydown", escape, true);
+      document.removeEventListener("keydown", onEscape, true);
     };
   }, [open, onOpen]);
   return (

@@ -173,6 +173,7 @@ function Streams({ group, current }: { group: string; current: string | undefine
           <Link
             to="/logs/groups/$group"
             params={{ group }}
+            activeOptions={{ exact: true, includeSearch: true, explicitUndefined: true }}
             search={(old) => ({ ...old, stream: undefined, event: undefined })}
             aria-current={current === undefined ? "true" : undefined}
           >
@@ -192,6 +193,7 @@ function Streams({ group, current }: { group: string; current: string | undefine
             <Link
               to="/logs/groups/$group"
               params={{ group }}
+              activeOptions={{ exact: true, includeSearch: true, explicitUndefined: true }}
               search={(old) => ({ ...old, stream: s.name, event: undefined })}
               aria-current={current === s.name ? "true" : undefined}
               title={s.name}
@@ -245,7 +247,6 @@ function EventList({
   }, [atEnd, more, reading]);
   return (
     <div className={wrap ? "event-scroll wrap" : "event-scroll"} ref={scroller}>
-      {/* biome-ignore lint/a11y/useSemanticElements: the list is virtual: most of its items are not in the document */}
       <div
         className="event-sheet"
         role="list"
@@ -271,7 +272,6 @@ function EventList({
           }
           const open = event.id === opened;
           return (
-            // biome-ignore lint/a11y/useSemanticElements: see the list
             <div
               key={item.key}
               ref={rows.measureElement}

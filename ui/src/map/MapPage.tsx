@@ -23,6 +23,9 @@ function parts(c: MapCounts) {
   return PARTS.map(([key, hue]) => ({ key, hue, n: c[key] })).filter((p) => p.n > 0);
 }
 
+/** The share of failed calls from which an edge is drawn as failing. */
+const FAILING = 0.05;
+
 /** The filter expression for the traces through a node. */
 function nodeFilter(node: MapNode): string | undefined {
   return node.type === "client" ? undefined : `service("${node.name}")`;
@@ -172,8 +175,9 @@ function Graph({
             viewBox="0 0 8 8"
             refX="7"
             refY="4"
-            markerWidth="7"
-            markerHeight="7"
+            markerUnits="userSpaceOnUse"
+            markerWidth="11"
+            markerHeight="11"
             orient="auto-start-reverse"
           >
             <path d="M1 1 7 4 1 7" fill="none" className="tip" />
@@ -199,7 +203,6 @@ function Graph({
           const radius = size(node);
           const bad = node.faults + node.errors + node.throttles;
           return (
-            // biome-ignore lint/a11y/useSemanticElements: a button cannot stand in a drawing
             <g
               key={node.id}
               className={`node${near(node.id) ? "" : " faint"}${selected?.id === node.id ? " chosen" : ""}`}
@@ -271,7 +274,13 @@ function Edge({
   const weight = 1 + Math.min(2, Math.log10(Math.max(1, counts.requests)) / 2);
   return (
     <g className={faint ? "edge faint" : "edge"}>
-      <path d={d} fill="none" strokeWidth={weight} className={bad > 0 ? "bad" : undefined} markerEnd="url(#tip)">
+      <path
+        d={d}
+        fill="none"
+        strokeWidth={weight}
+        className={bad > counts.requests * FAILING ? "bad" : undefined}
+        markerEnd="url(#tip)"
+      >
         <title>{`${a.node.name} → ${b.node.name}: ${plural(counts.requests, "call")}, ${count(bad)} failed, ${duration(counts.avg_ms)} on average`}</title>
       </path>
       <text x={(x1 + x2) / 2} y={(y1 + y2) / 2 - 6 + bow * 0.75 - (back ? bend * 0.75 : 0)} className="edge-label">
@@ -398,7 +407,7 @@ function Shares({ counts }: { counts: MapCounts }) {
 function MapList({ answer }: { answer: MapAnswer }) {
   const name = (id: number) => answer.nodes.find((n) => n.id === id)?.name ?? String(id);
   return (
-    <>
+    <div className="map-list">
       <table className="table" aria-label="Services">
         <thead>
           <tr>
@@ -441,6 +450,6 @@ function MapList({ answer }: { answer: MapAnswer }) {
           ))}
         </tbody>
       </table>
-    </>
+    </div>
   );
 }

@@ -10,7 +10,7 @@ export interface Placed {
 
 /** The measures of the drawing. */
 export const COLUMN = 230;
-export const LINE = 128;
+export const LINE = 150;
 
 /**
  * Places nodes in columns: a node stands right of all that call it, calls that close a cycle not counted. Inside a column the nodes
@@ -70,7 +70,8 @@ export function layoutMap(
     columns[at] = [...(columns[at] ?? []), n];
   }
   const place = new Map<number, number>();
-  for (const column of columns) column?.forEach((n, i) => place.set(n.id, i - (column.length - 1) / 2));
+  for (const column of columns)
+    for (const [i, n] of (column ?? []).entries()) place.set(n.id, i - ((column?.length ?? 0) - 1) / 2);
   for (let round = 0; round < 6; round++) {
     for (const column of round % 2 === 0 ? columns : [...columns].reverse()) {
       if (!column) continue;
@@ -82,7 +83,7 @@ export function layoutMap(
       };
       const means = new Map(column.map((n) => [n.id, mean(n)]));
       column.sort((a, b) => (means.get(a.id) ?? 0) - (means.get(b.id) ?? 0));
-      column.forEach((n, i) => place.set(n.id, i - (column.length - 1) / 2));
+      for (const [i, n] of column.entries()) place.set(n.id, i - (column.length - 1) / 2);
     }
   }
   const tallest = Math.max(1, ...columns.map((c) => c?.length ?? 0));

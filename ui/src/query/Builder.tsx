@@ -37,7 +37,6 @@ export function Builder({
       >
         {spec.calculations.map((c, i) => (
           <Chip
-            // biome-ignore lint/suspicious/noArrayIndexKey: two calculations may be alike
             key={i}
             label={`Remove ${calculationName(c)}`}
             onRemove={
@@ -95,9 +94,8 @@ export function Builder({
         {spec.filters.map((f, i) => {
           const put = (change: Partial<QueryFilter>) => set({ filters: replace(spec.filters, i, { ...f, ...change }) });
           return (
-            // biome-ignore lint/suspicious/noArrayIndexKey: two filters may be alike
             <Chip
-              key={i}
+              key={`${spec.filters.length} ${i}`}
               label={`Remove the filter on ${f.column}`}
               onRemove={() => set({ filters: replace(spec.filters, i, undefined) })}
             >
@@ -134,7 +132,6 @@ export function Builder({
       </Clause>
       <Clause name="GROUP BY" onAdd={() => set({ breakdowns: [...spec.breakdowns, ""] })} add="Add a group">
         {spec.breakdowns.map((b, i) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: an unfinished group has no name yet
           <Chip
             key={i}
             label={`Remove the group ${b}`}
@@ -159,7 +156,6 @@ export function Builder({
         }
       >
         {spec.orders.map((o, i) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: two orders may be alike
           <Chip
             key={i}
             label={`Remove the order by ${orderName(o)}`}

@@ -223,69 +223,71 @@ function Results({ answer }: { answer: QueryAnswer }) {
           );
         })}
       </div>
-      <table className="table results" aria-label="Results">
-        <thead>
-          <tr>
-            {answer.breakdowns.map((b) => (
-              <th key={b}>{b}</th>
-            ))}
-            {tableColumns.map((c) => (
-              <th key={c} className="num">
-                {c}
-              </th>
-            ))}
-            <th className="tail">
-              <span className="sr">Actions</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {groups.map(({ key, row }) => (
-            <tr
-              key={key}
-              onMouseEnter={() => answer.breakdowns.length > 0 && setFocus(key)}
-              onMouseLeave={() => setFocus(undefined)}
-            >
-              {answer.breakdowns.map((b, i) => (
-                <td key={b} className="mono">
-                  <span className="row">
-                    {i === 0 && (
-                      <i className="swatch" style={{ background: hue.get(key) ?? "var(--line-2)" }} aria-hidden />
-                    )}
-                    <span className="cut group-value" title={String(row[b] ?? "")}>
-                      {row[b] === undefined || row[b] === null ? <span className="dim">–</span> : String(row[b])}
-                    </span>
-                  </span>
-                </td>
+      <div className="results-scroll">
+        <table className="table results" aria-label="Results">
+          <thead>
+            <tr>
+              {answer.breakdowns.map((b) => (
+                <th key={b}>{b}</th>
               ))}
-              {tableColumns.map((c) => {
-                const value = row[c];
-                const column = /\((.*)\)$/.exec(c)?.[1];
-                return (
-                  <td key={c} className="num" title={typeof value === "number" ? String(value) : undefined}>
-                    {typeof value === "number" ? (
-                      valueText(value, /^COUNT/.test(c) ? undefined : column)
-                    ) : (
-                      <span className="dim">–</span>
-                    )}
-                  </td>
-                );
-              })}
-              <td className="tail">
-                {row["service.name"] !== undefined && (
-                  <Link
-                    to="/traces"
-                    search={{ filter: `service("${String(row["service.name"])}")` }}
-                    className="plain soft"
-                  >
-                    Traces
-                  </Link>
-                )}
-              </td>
+              {tableColumns.map((c) => (
+                <th key={c} className="num">
+                  {c}
+                </th>
+              ))}
+              <th className="tail">
+                <span className="sr">Actions</span>
+              </th>
             </tr>
-          ))}
-        </tbody>
-      </table>
+          </thead>
+          <tbody>
+            {groups.map(({ key, row }) => (
+              <tr
+                key={key}
+                onMouseEnter={() => answer.breakdowns.length > 0 && setFocus(key)}
+                onMouseLeave={() => setFocus(undefined)}
+              >
+                {answer.breakdowns.map((b, i) => (
+                  <td key={b} className="mono">
+                    <span className="row">
+                      {i === 0 && (
+                        <i className="swatch" style={{ background: hue.get(key) ?? "var(--line-2)" }} aria-hidden />
+                      )}
+                      <span className="cut group-value" title={String(row[b] ?? "")}>
+                        {row[b] === undefined || row[b] === null ? <span className="dim">–</span> : String(row[b])}
+                      </span>
+                    </span>
+                  </td>
+                ))}
+                {tableColumns.map((c) => {
+                  const value = row[c];
+                  const column = /\((.*)\)$/.exec(c)?.[1];
+                  return (
+                    <td key={c} className="num" title={typeof value === "number" ? String(value) : undefined}>
+                      {typeof value === "number" ? (
+                        valueText(value, /^COUNT/.test(c) ? undefined : column)
+                      ) : (
+                        <span className="dim">–</span>
+                      )}
+                    </td>
+                  );
+                })}
+                <td className="tail">
+                  {row["service.name"] !== undefined && (
+                    <Link
+                      to="/traces"
+                      search={{ filter: `service("${String(row["service.name"])}")` }}
+                      className="plain soft"
+                    >
+                      Traces
+                    </Link>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
       <p className="list-foot dim" style={{ padding: 16, textAlign: "center" }}>
         {count(groups.length)} {groups.length === 1 ? "group" : "groups"}
         {groups.length > MOST_LINES && `; the charts show the first ${MOST_LINES}`}

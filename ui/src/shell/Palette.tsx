@@ -150,11 +150,9 @@ export function Palette({
         />
         <kbd>Esc</kbd>
       </div>
-      {/* biome-ignore lint/a11y/useSemanticElements: a select cannot hold icons and kinds */}
       <div role="listbox" id={list} aria-label="Found" className="palette-list">
         {choices.map((choice, i) => (
           // biome-ignore lint/a11y/useKeyWithClickEvents: Enter in the field acts on the active choice
-          // biome-ignore lint/a11y/useFocusableInteractive: the field keeps the focus, as a combobox does
           <div
             key={choice.id}
             id={`${list}-${i}`}

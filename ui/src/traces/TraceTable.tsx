@@ -46,7 +46,7 @@ export function TraceTable({ traces, label, compact }: { traces: TraceSummary[];
                     {t.method && !t.root_name.startsWith(t.method) ? `${t.method} ` : ""}
                     {t.root_name}
                   </span>
-                  {t.services.length > 1 && (
+                  {!compact && t.services.length > 1 && (
                     <span className="badge" title={t.services.join(", ")}>
                       {count(t.services.length)} services
                     </span>

@@ -172,28 +172,43 @@ export function Waterfall({
     const node = visible[cursor];
     if (!node || event.metaKey || event.ctrlKey || event.altKey) return;
     const page = Math.max(1, Math.floor((scroller.current?.clientHeight ?? 240) / ROW) - 2);
-    const acts: Record<string, () => void> = {
-      ArrowDown: () => move(cursor + 1),
-      ArrowUp: () => move(cursor - 1),
-      PageDown: () => move(cursor + page),
-      PageUp: () => move(cursor - page),
-      Home: () => move(0),
-      End: () => move(visible.length - 1),
-      ArrowRight: () => {
-        if (node.children.length > 0 && shut.has(node.row.id)) toggle(node, true);
-        else if (node.children.length > 0) move(cursor + 1);
-      },
-      ArrowLeft: () => {
-        if (node.children.length > 0 && !shut.has(node.row.id)) toggle(node, false);
+    const parent = node.children.length > 0;
+    const open = parent && !shut.has(node.row.id);
+    switch (event.key) {
+      case "ArrowDown":
+        move(cursor + 1);
+        break;
+      case "ArrowUp":
+        move(cursor - 1);
+        break;
+      case "PageDown":
+        move(cursor + page);
+        break;
+      case "PageUp":
+        move(cursor - page);
+        break;
+      case "Home":
+        move(0);
+        break;
+      case "End":
+        move(visible.length - 1);
+        break;
+      case "ArrowRight":
+        if (open) move(cursor + 1);
+        else if (parent) toggle(node, true);
+        break;
+      case "ArrowLeft":
+        if (open) toggle(node, false);
         else if (node.parent) move(visible.indexOf(node.parent));
-      },
-      Enter: () => go(node),
-      " ": () => go(node),
-    };
-    const act = acts[event.key];
-    if (!act) return;
+        break;
+      case "Enter":
+      case " ":
+        go(node);
+        break;
+      default:
+        return;
+    }
     event.preventDefault();
-    act();
   };
   useShortcuts({
     j: () => move(cursor + 1),
@@ -237,13 +252,13 @@ export function Waterfall({
   const place = hits.findIndex((n) => n.row.id === last);
   const span = window_.to - window_.from;
   const share = (at: number) => ((at - window_.from) / span) * 100;
-  const marks = ticks(window_.from, window_.to, 5);
+  const marks = ticks(window_.from, window_.to, 7);
   return (
     <section
       className="waterfall"
       aria-label="Waterfall"
       ref={frame}
-      style={{ "--tree": `${preferences.tree}%` } as CSSProperties}
+      style={{ "--tree-share": `${preferences.tree}%` } as CSSProperties}
     >
       <div className="wf-tools" role="toolbar" aria-label="Waterfall tools">
         <div className="field wf-find">
@@ -384,7 +399,6 @@ export function Waterfall({
         view={window_}
         onView={(view) => set({ zoom: view && `${view.from.toFixed(3)}-${view.to.toFixed(3)}` })}
       />
-      {/* biome-ignore lint/a11y/useSemanticElements: no element is a virtual tree grid */}
       <div
         className="wf-grid"
         role="treegrid"
@@ -394,16 +408,10 @@ export function Waterfall({
         onKeyDown={onKey}
       >
         <div role="rowgroup">
-          {/* biome-ignore lint/a11y/useFocusableInteractive: the heading row of a grid takes no focus */}
-          {/* biome-ignore lint/a11y/useSemanticElements: part of the tree grid */}
           <div className="wf-head" role="row" aria-rowindex={1}>
-            {/* biome-ignore lint/a11y/useFocusableInteractive: a heading */}
-            {/* biome-ignore lint/a11y/useSemanticElements: part of the tree grid */}
             <div className="wf-name" role="columnheader">
               Name
             </div>
-            {/* biome-ignore lint/a11y/useFocusableInteractive: a heading */}
-            {/* biome-ignore lint/a11y/useSemanticElements: part of the tree grid */}
             <div className="wf-line wf-axis" role="columnheader" aria-label="Time line">
               {marks.map((at) => (
                 <span
@@ -452,7 +460,6 @@ export function Waterfall({
             })}
           </div>
         </div>
-        {/* biome-ignore lint/a11y/useSemanticElements: a rule cannot take the focus */}
         <div
           className="wf-split"
           role="separator"
@@ -526,7 +533,6 @@ function WaterfallRow({
   ];
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: the grid handles keys
-    // biome-ignore lint/a11y/useSemanticElements: part of the tree grid
     <div
       role="row"
       className={classes.filter(Boolean).join(" ")}
@@ -542,8 +548,6 @@ function WaterfallRow({
       tabIndex={focusable ? 0 : -1}
       onClick={onSelect}
     >
-      {/* biome-ignore lint/a11y/useFocusableInteractive: the row takes the focus */}
-      {/* biome-ignore lint/a11y/useSemanticElements: part of the tree grid */}
       <div className="wf-name" role="gridcell">
         <span className="guides" style={{ width: Math.min(node.depth, 16) * INDENT }} aria-hidden />
         {open === undefined ? (
@@ -579,8 +583,6 @@ function WaterfallRow({
         )}
         {open === false && <span className="more">{node.size}</span>}
       </div>
-      {/* biome-ignore lint/a11y/useFocusableInteractive: the row takes the focus */}
-      {/* biome-ignore lint/a11y/useSemanticElements: part of the tree grid */}
       <div className="wf-line" role="gridcell">
         {mark ? (
           <span className={`dot ${trouble}`} style={{ left: `${left}%` }} />

@@ -209,3 +209,9 @@ func cmpUint(a, b uint64) int {
 	}
 	return 0
 }
+
+// Field is a named value.
+type Field struct {
+	Name  string
+	Value Value
+}

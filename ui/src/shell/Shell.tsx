@@ -154,15 +154,10 @@ export function Shell() {
           <span className="cut">{isError ? "Server unreachable" : (status?.environment ?? "…")}</span>
           {status && !isError && <span className="dim region">{status.region}</span>}
         </div>
-        <button
-          type="button"
-          className="finder"
-          onClick={() => setPalette(true)}
-          aria-label="Find a trace, log group or page"
-        >
+        <button type="button" className="finder" onClick={() => setPalette(true)}>
           <Search size={13} aria-hidden />
           <span className="cut">Paste a trace id, find a page or log group</span>
-          <kbd>{navigator.platform.startsWith("Mac") ? "⌘K" : "Ctrl K"}</kbd>
+          <kbd aria-hidden>{navigator.platform.startsWith("Mac") ? "⌘K" : "Ctrl K"}</kbd>
         </button>
         <div className="top-tools">
           <TimePicker />

@@ -49,7 +49,7 @@ export function TimePicker() {
   const ends = parsed && resolve(parsed, now);
   return (
     <Popover
-      label={`Time range: ${describeRange(range, utc)}`}
+      label={`Time range: ${describeRange(range, utc)} (${range.kind === "relative" ? range.text : "Fixed"})`}
       open={open}
       onOpen={show}
       className="btn time-button"

@@ -168,45 +168,45 @@ export function TracePage() {
             </button>
           </div>
         </div>
-        <dl className="trace-facts">
-          <div>
-            <dt>Service</dt>
-            <dd>{answer.root_service}</dd>
-          </div>
-          <div>
-            <dt>Duration</dt>
-            <dd>
-              <Duration ms={answer.duration_ms} />
-            </dd>
-          </div>
-          <div>
-            <dt>Started</dt>
-            <dd>
-              <Moment at={answer.start}>{shortStamp(new Date(answer.start), utc)}</Moment>
-            </dd>
-          </div>
-          <div>
-            <dt>Holds</dt>
-            <dd>
-              {plural(spans, "span")}
-              {logs > 0 && `, ${plural(logs, "log line")}`}, {plural(answer.services.length, "service")}
-            </dd>
-          </div>
-          <div className="trace-ids">
-            <dt>Trace id</dt>
-            <dd>
-              <CopyButton text={answer.trace_id} label="Copy the W3C trace id" className="id-copy mono">
-                <span className="cut">{answer.trace_id}</span>
-              </CopyButton>
-              <CopyButton text={answer.xray_id} label="Copy the X-Ray trace id" className="id-copy mono">
-                <span className="cut">{answer.xray_id}</span>
-              </CopyButton>
-            </dd>
-          </div>
-          <div className="trace-cost">
-            <StatsLine stats={answer.stats} />
-          </div>
-        </dl>
+        <div className="trace-sub">
+          <dl className="trace-facts">
+            <div>
+              <dt>Service</dt>
+              <dd>{answer.root_service}</dd>
+            </div>
+            <div>
+              <dt>Duration</dt>
+              <dd>
+                <Duration ms={answer.duration_ms} />
+              </dd>
+            </div>
+            <div>
+              <dt>Started</dt>
+              <dd>
+                <Moment at={answer.start}>{shortStamp(new Date(answer.start), utc)}</Moment>
+              </dd>
+            </div>
+            <div>
+              <dt>Holds</dt>
+              <dd>
+                {plural(spans, "span")}
+                {logs > 0 && `, ${plural(logs, "log line")}`}, {plural(answer.services.length, "service")}
+              </dd>
+            </div>
+            <div className="trace-ids">
+              <dt>Trace id</dt>
+              <dd>
+                <CopyButton text={answer.trace_id} label="Copy the W3C trace id" className="id-copy mono">
+                  <span className="cut">{answer.trace_id}</span>
+                </CopyButton>
+                <CopyButton text={answer.xray_id} label="Copy the X-Ray trace id" className="id-copy mono">
+                  <span className="cut">{answer.xray_id}</span>
+                </CopyButton>
+              </dd>
+            </div>
+          </dl>
+          <StatsLine stats={answer.stats} />
+        </div>
         {(answer.partial || answer.missing_parents > 0 || answer.truncated > 0) && (
           <div className="trace-notices">
             {answer.partial && (

@@ -86,7 +86,7 @@ export function TracesPage() {
           error={refusal}
         />
         <Popover
-          label="Example filters"
+          label="Examples"
           open={examples}
           onOpen={setExamples}
           className="btn filter-examples"
@@ -143,33 +143,64 @@ export function TracesPage() {
   );
 }
 
-/** How the durations are spread; a bar narrows the filter to its traces. */
+/** How the durations are spread. A click on a bar, or a drag over some, narrows the filter to their traces. */
 function Spread({ bins, onPick }: { bins: DurationBin[]; onPick: (bin: DurationBin) => void }) {
+  const [brush, setBrush] = useState<{ a: number; b: number }>();
+  const [hover, setHover] = useState<number>();
   const most = Math.max(...bins.map((b) => b.count), 1);
+  const total = bins.reduce((n, b) => n + b.count, 0);
+  const at = (event: React.PointerEvent) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    return Math.max(0, Math.min(bins.length - 1, Math.floor(((event.clientX - box.left) / box.width) * bins.length)));
+  };
+  const low = brush ? Math.min(brush.a, brush.b) : hover;
+  const high = brush ? Math.max(brush.a, brush.b) : hover;
+  const first = low === undefined ? undefined : bins[low];
+  const last = high === undefined ? undefined : bins[high];
+  const picked = first &&
+    last && {
+      from_ms: first.from_ms,
+      to_ms: last.to_ms,
+      count: bins.slice(low, (high ?? 0) + 1).reduce((n, b) => n + b.count, 0),
+    };
+  const ends = [bins[0]?.from_ms ?? 0, bins.at(-1)?.to_ms ?? 0] as const;
   return (
     <section className="spread" aria-label="Durations">
       <h2>Durations</h2>
       <div>
-        <div className="bars">
-          {bins.map((bin) => {
-            const what = `${duration(bin.from_ms)} to ${duration(bin.to_ms)}: ${plural(bin.count, "trace")}`;
-            return (
-              <button
-                key={bin.from_ms}
-                type="button"
-                title={what}
-                aria-label={`Filter to ${what}`}
-                disabled={bin.count === 0}
-                onClick={() => onPick(bin)}
-              >
-                <i style={{ height: bin.count === 0 ? 1 : Math.max(3, (bin.count / most) * 44) }} />
-              </button>
-            );
-          })}
+        <div
+          className="bars"
+          role="img"
+          aria-label={`Durations of ${plural(total, "trace")}, from ${duration(ends[0])} to ${duration(ends[1])}`}
+          onPointerDown={(event) => {
+            event.currentTarget.setPointerCapture(event.pointerId);
+            setBrush({ a: at(event), b: at(event) });
+          }}
+          onPointerMove={(event) => {
+            setHover(at(event));
+            if (brush) setBrush({ ...brush, b: at(event) });
+          }}
+          onPointerLeave={() => setHover(undefined)}
+          onPointerUp={() => {
+            setBrush(undefined);
+            if (picked && picked.count > 0) onPick(picked);
+          }}
+        >
+          {bins.map((bin, i) => (
+            <span
+              key={bin.from_ms}
+              className={low !== undefined && high !== undefined && i >= low && i <= high ? "on" : undefined}
+            >
+              <i style={{ height: bin.count === 0 ? 1 : Math.max(3, (bin.count / most) * 44) }} />
+            </span>
+          ))}
         </div>
         <div className="ends">
-          <span>{duration(bins[0]?.from_ms ?? 0)}</span>
-          <span>{duration(bins.at(-1)?.to_ms ?? 0)}</span>
+          <span>{duration(ends[0])}</span>
+          <span>
+            {picked && `${duration(picked.from_ms)} – ${duration(picked.to_ms)}: ${plural(picked.count, "trace")}`}
+          </span>
+          <span>{duration(ends[1])}</span>
         </div>
       </div>
     </section>

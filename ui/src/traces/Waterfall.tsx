@@ -399,65 +399,67 @@ export function Waterfall({
         view={window_}
         onView={(view) => set({ zoom: view && `${view.from.toFixed(3)}-${view.to.toFixed(3)}` })}
       />
-      <div
-        className="wf-grid"
-        role="treegrid"
-        aria-label="Spans, subsegments and log lines"
-        aria-rowcount={visible.length + 1}
-        aria-colcount={2}
-        onKeyDown={onKey}
-      >
-        <div role="rowgroup">
-          <div className="wf-head" role="row" aria-rowindex={1}>
-            <div className="wf-name" role="columnheader">
-              Name
-            </div>
-            <div className="wf-line wf-axis" role="columnheader" aria-label="Time line">
-              {marks.map((at) => (
-                <span
-                  key={at}
-                  style={{ left: `${share(at)}%` }}
-                  className={share(at) > 94 ? "end" : undefined}
-                  aria-hidden
-                >
-                  {duration(at)}
-                </span>
-              ))}
+      <div className="wf-frame">
+        <div
+          className="wf-grid"
+          role="treegrid"
+          aria-label="Spans, subsegments and log lines"
+          aria-rowcount={visible.length + 1}
+          aria-colcount={2}
+          onKeyDown={onKey}
+        >
+          <div role="rowgroup">
+            <div className="wf-head" role="row" aria-rowindex={1}>
+              <div className="wf-name" role="columnheader">
+                Name
+              </div>
+              <div className="wf-line wf-axis" role="columnheader" aria-label="Time line">
+                {marks.map((at) => (
+                  <span
+                    key={at}
+                    style={{ left: `${share(at)}%` }}
+                    className={share(at) > 94 ? "end" : undefined}
+                    aria-hidden
+                  >
+                    {duration(at)}
+                  </span>
+                ))}
+              </div>
             </div>
           </div>
-        </div>
-        <div className="wf-scroll" ref={scroller} role="rowgroup">
-          <div className="wf-sheet" role="presentation" style={{ height: rows.getTotalSize() }}>
-            <div className="wf-rules" aria-hidden>
-              {marks.map((at) => (
-                <i key={at} style={{ left: `${share(at)}%` }} />
-              ))}
+          <div className="wf-scroll" ref={scroller} role="rowgroup">
+            <div className="wf-sheet" role="presentation" style={{ height: rows.getTotalSize() }}>
+              <div className="wf-rules" aria-hidden>
+                {marks.map((at) => (
+                  <i key={at} style={{ left: `${share(at)}%` }} />
+                ))}
+              </div>
+              {rows.getVirtualItems().map((item) => {
+                const node = visible[item.index];
+                return (
+                  node && (
+                    <WaterfallRow
+                      key={node.row.id}
+                      node={node}
+                      top={item.start}
+                      rowIndex={item.index + 2}
+                      open={node.children.length > 0 ? !shut.has(node.row.id) : undefined}
+                      selected={selected === node}
+                      focusable={item.index === cursor}
+                      found={find === "" ? undefined : hitIds.has(node.row.id)}
+                      path={path?.get(node.row.id)}
+                      onPath={path !== undefined}
+                      share={share}
+                      dots={node.children.filter(
+                        (c) => isMark(c.row) && (isHidden(c.row, hidden) || shut.has(node.row.id)),
+                      )}
+                      onSelect={() => go(node)}
+                      onToggle={() => toggle(node, shut.has(node.row.id))}
+                    />
+                  )
+                );
+              })}
             </div>
-            {rows.getVirtualItems().map((item) => {
-              const node = visible[item.index];
-              return (
-                node && (
-                  <WaterfallRow
-                    key={node.row.id}
-                    node={node}
-                    top={item.start}
-                    rowIndex={item.index + 2}
-                    open={node.children.length > 0 ? !shut.has(node.row.id) : undefined}
-                    selected={selected === node}
-                    focusable={item.index === cursor}
-                    found={find === "" ? undefined : hitIds.has(node.row.id)}
-                    path={path?.get(node.row.id)}
-                    onPath={path !== undefined}
-                    share={share}
-                    dots={node.children.filter(
-                      (c) => isMark(c.row) && (isHidden(c.row, hidden) || shut.has(node.row.id)),
-                    )}
-                    onSelect={() => go(node)}
-                    onToggle={() => toggle(node, shut.has(node.row.id))}
-                  />
-                )
-              );
-            })}
           </div>
         </div>
         <div

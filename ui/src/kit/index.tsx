@@ -437,7 +437,7 @@ export function Modal({
   );
 }
 
-/** A button with a panel under it; a click outside or Escape closes the panel. */
+/** A button, named by its content, with a panel under it that label names; a click outside or Escape closes the panel. */
 export function Popover({
   label,
   button,
@@ -483,7 +483,6 @@ export function Popover({
         className={className ?? "btn"}
         aria-haspopup="dialog"
         aria-expanded={open}
-        aria-label={label}
         onClick={() => onOpen(!open)}
       >
         {button}

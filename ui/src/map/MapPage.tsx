@@ -210,7 +210,6 @@ function Graph({
               role="button"
               tabIndex={0}
               aria-pressed={selected?.id === node.id}
-              aria-label={`${node.name} ${duration(node.avg_ms)} · ${plural(node.requests, "req", "req")}${bad > 0 ? ` · ${percent(bad / Math.max(1, node.requests))}` : ""}`}
               onClick={() => onSelect(selected?.id === node.id ? undefined : node.id)}
               onKeyDown={(event) => {
                 if (event.key !== "Enter" && event.key !== " ") return;
@@ -218,12 +217,11 @@ function Graph({
                 onSelect(selected?.id === node.id ? undefined : node.id);
               }}
             >
-              <title>{node.name}</title>
               <circle r={radius + 6} className="node-hit" />
               <Ring node={node} radius={radius} />
               <NodeGlyph node={node} />
               <text y={radius + 19} className="node-name">
-                {node.name.length > 26 ? `${node.name.slice(0, 25)}…` : node.name}
+                {node.name.length > 26 ? `${node.name.slice(0, 25)}…` : node.name}{" "}
               </text>
               <text y={radius + 34} className="node-what">
                 {duration(node.avg_ms)} · {plural(node.requests, "req", "req")}

@@ -49,13 +49,14 @@ export function TimePicker() {
   const ends = parsed && resolve(parsed, now);
   return (
     <Popover
-      label={`Time range: ${describeRange(range, utc)} (${range.kind === "relative" ? range.text : "Fixed"})`}
+      label="Time range"
       open={open}
       onOpen={show}
       className="btn time-button"
       button={
         <>
           <Clock size={13} aria-hidden />
+          <span className="sr">Time range: </span>
           <span className="long cut">{describeRange(range, utc)}</span>
           <span className="short">{range.kind === "relative" ? range.text : "Fixed"}</span>
         </>

@@ -407,3 +407,12 @@ func niceStep(width float64, n int) float64 {
 	}
 	return step
 }
+
+// Keys returns the names of the calculations in an answer, in their order.
+func (s *Spec) Keys() []string {
+	var out []string
+	for _, c := range s.calculations() {
+		out = append(out, c.key())
+	}
+	return out
+}

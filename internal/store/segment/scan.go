@@ -37,11 +37,12 @@ func (s *Store) snapshot() (*snapshot, error) {
 	for ds := range s.retain {
 		horizons[ds] = s.horizon(ds, now)
 	}
+	everywhere := s.horizon(0, now)
 	snap.horizon = func(ds event.DatasetID) int64 {
 		if h, ok := horizons[ds]; ok {
 			return h
 		}
-		return math.MinInt64
+		return everywhere
 	}
 	return snap, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"sort"
@@ -33,6 +34,12 @@ type Config struct {
 	// MaxHeadBytes is the size of the head, with what is being flushed, from which Append
 	// answers store.ErrFull. Default 4 times FlushBytes.
 	MaxHeadBytes int64
+	// Retention hides and removes events with a $time older than this, whatever their dataset
+	// says. Zero keeps them.
+	Retention time.Duration
+	// MaxBytes is the size of all segments above which the oldest are removed. Zero is no
+	// limit.
+	MaxBytes int64
 }
 
 func (c *Config) setDefaults() {
@@ -411,12 +418,13 @@ func (s *Store) isDropped(ds event.DatasetID) bool {
 	return gone
 }
 
-// removeEmptied removes segments all of whose row groups are dropped or expired. The newest
-// segment stays, for it says which log files are covered.
+// removeEmptied removes segments all of whose row groups are dropped or expired, and the oldest
+// above the size limit. The newest segment stays, for it says which log files are covered.
 func (s *Store) removeEmptied() {
 	now := time.Now()
 	s.mu.Lock()
 	var gone []*file
+	var total int64
 	keep := s.files[:0:0]
 	for i, f := range s.files {
 		empty := i < len(s.files)-1
@@ -430,7 +438,14 @@ func (s *Store) removeEmptied() {
 			gone = append(gone, f)
 		} else {
 			keep = append(keep, f)
+			total += f.size
 		}
+	}
+	for s.cfg.MaxBytes > 0 && total > s.cfg.MaxBytes && len(keep) > 1 {
+		s.cfg.Log.Info("remove the oldest segment to keep within the size limit", "file", keep[0].path, "bytes", total, "limit", s.cfg.MaxBytes)
+		total -= keep[0].size
+		gone = append(gone, keep[0])
+		keep = keep[1:]
 	}
 	s.files = keep
 	s.mu.Unlock()
@@ -444,13 +459,15 @@ func (s *Store) removeEmptied() {
 
 // horizon is the oldest $time that is visible in a dataset; mu is held.
 func (s *Store) horizon(ds event.DatasetID, now time.Time) int64 {
-	if age := s.retain[ds]; age > 0 {
+	age := s.retain[ds]
+	if r := s.cfg.Retention; r > 0 && (age == 0 || r < age) {
+		age = r
+	}
+	if age > 0 {
 		return now.Add(-age).UnixNano()
 	}
-	return minInt64
+	return math.MinInt64
 }
-
-const minInt64 = -1 << 63
 
 // Drop implements store.Store.
 func (s *Store) Drop(_ context.Context, datasets ...event.DatasetID) error {

@@ -1,5 +1,5 @@
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 
 // The address of the server that `npm run dev` forwards API calls to.
 const api = process.env.TREFOIL_URL ?? "http://127.0.0.1:8734";
@@ -13,5 +13,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     emptyOutDir: true,
   },
+  test: { include: ["src/**/*.test.ts"] },
   server: { proxy: { "/api": api } },
 });

@@ -16,6 +16,7 @@ import {
 import { type CSSProperties, type KeyboardEvent, type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
 import { duration } from "../format";
 import { Duration, StatusIcon, sourceHue } from "../kit";
+import { useWidth } from "../kit/useWidth";
 import { setPreferences, usePreferences } from "../shell/preferences";
 import { useShortcuts } from "../shell/shortcuts";
 import { Minimap } from "./Minimap";
@@ -71,7 +72,7 @@ export function Waterfall({
   const preferences = usePreferences();
   const scroller = useRef<HTMLDivElement>(null);
   const finder = useRef<HTMLInputElement>(null);
-  const frame = useRef<HTMLDivElement>(null);
+  const [frame, width] = useWidth<HTMLElement>();
 
   const shut = useMemo(() => {
     const hashes = new Set((search.shut ?? "").split(".").filter(Boolean));
@@ -252,7 +253,9 @@ export function Waterfall({
   const place = hits.findIndex((n) => n.row.id === last);
   const span = window_.to - window_.from;
   const share = (at: number) => ((at - window_.from) / span) * 100;
-  const marks = ticks(window_.from, window_.to, 7);
+  // On narrow screens the tree takes more than its share.
+  const lineWidth = width * (width < 720 ? 0.46 : 1 - preferences.tree / 100);
+  const marks = ticks(window_.from, window_.to, Math.max(2, Math.min(10, Math.floor(lineWidth / 84))));
   return (
     <section
       className="waterfall"

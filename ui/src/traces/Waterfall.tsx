@@ -120,6 +120,13 @@ export function Waterfall({
     initialRect: { width: 800, height: 600 },
   });
 
+  // The scroll bar takes from the rows, but not from the frame that the divider stands in.
+  const [scrollBar, setScrollBar] = useState(0);
+  useEffect(() => {
+    const element = scroller.current;
+    if (element && width > 0) setScrollBar(element.offsetWidth - element.clientWidth);
+  }, [width]);
+
   const refocus = useRef(false);
   const setShut = (ids: Iterable<string>) => set({ shut: [...ids].map(shortHash).join(".") || undefined });
   const toggle = (node: Node, open: boolean) => {
@@ -261,7 +268,12 @@ export function Waterfall({
       className="waterfall"
       aria-label="Waterfall"
       ref={frame}
-      style={{ "--tree-share": `${preferences.tree}%` } as CSSProperties}
+      style={
+        {
+          "--tree-share": `${preferences.tree}%`,
+          "--tree-shift": `${(scrollBar * preferences.tree) / 100}px`,
+        } as CSSProperties
+      }
     >
       <div className="wf-tools" role="toolbar" aria-label="Waterfall tools">
         <div className="field wf-find">

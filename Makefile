@@ -9,7 +9,7 @@ PYTHON  ?= python3
 NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
 export CGO_ENABLED = 0
 
-.PHONY: demo run build ui cruddur-pages test unit race lint ui-test e2e conformance fuzz clean chromium
+.PHONY: demo run build ui cruddur-pages test unit race lint ui-test e2e conformance fuzz bench clean chromium
 .DEFAULT_GOAL := build
 
 demo: build
@@ -62,6 +62,10 @@ ui-test: $(CACHE)/ui.installed
 $(CACHE)/venv.installed: conformance/requirements.txt
 	$(PYTHON) -m venv $(CACHE)/venv
 	$(CACHE)/venv/bin/pip install --quiet --disable-pip-version-check -r conformance/requirements.txt
+	@# watchtower's own tests are in its source distribution only.
+	rm -rf $(CACHE)/venv/watchtower && mkdir -p $(CACHE)/venv/watchtower
+	$(CACHE)/venv/bin/pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: -d $(CACHE)/venv/watchtower watchtower==3.4.0
+	cd $(CACHE)/venv/watchtower && tar xzf watchtower-*.tar.gz
 	@touch $@
 $(CACHE)/conformance-node.installed: conformance/node/package-lock.json
 	cd conformance/node && $(NPM_CI)
@@ -79,6 +83,9 @@ e2e: build $(CACHE)/ui.installed chromium
 FUZZTIME ?= 60s
 fuzz:
 	tools/fuzz $(FUZZTIME)
+
+bench: build
+	go run ./bench -trefoil bin/trefoil $(ARGS)
 
 clean:
 	rm -rf bin $(CACHE) ui/node_modules cruddur/frontend/node_modules conformance/node/node_modules

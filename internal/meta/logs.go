@@ -73,6 +73,37 @@ func (db *DB) LogGroups(ctx context.Context, environment string) ([]LogGroup, er
 	return list(rows, err, func(r *sql.Rows) (LogGroup, error) { return scanLogGroup(r.Scan) })
 }
 
+// AllLogGroups lists the log groups of every environment.
+func (db *DB) AllLogGroups(ctx context.Context) ([]LogGroup, error) {
+	rows, err := db.sql.QueryContext(ctx, logGroupQuery+`ORDER BY d.id`)
+	return list(rows, err, func(r *sql.Rows) (LogGroup, error) { return scanLogGroup(r.Scan) })
+}
+
+// SetLogGroupProtection says whether a log group may not be deleted.
+func (db *DB) SetLogGroupProtection(ctx context.Context, id event.DatasetID, protected bool) error {
+	return changed(db.sql.ExecContext(ctx, `UPDATE log_groups SET deletion_protection = ? WHERE dataset_id = ?`, protected, id))
+}
+
+// LogStreamCounts returns how many streams each group of an environment has; groups without
+// streams are left out.
+func (db *DB) LogStreamCounts(ctx context.Context, environment string) (map[event.DatasetID]int, error) {
+	rows, err := db.sql.QueryContext(ctx, `SELECT s.dataset_id, count(*) FROM log_streams s JOIN datasets d ON d.id = s.dataset_id
+		WHERE d.environment = ? GROUP BY s.dataset_id`, environment)
+	type count struct {
+		id event.DatasetID
+		n  int
+	}
+	all, err := list(rows, err, func(r *sql.Rows) (count, error) {
+		var c count
+		return c, r.Scan(&c.id, &c.n)
+	})
+	out := map[event.DatasetID]int{}
+	for _, c := range all {
+		out[c.id] = c.n
+	}
+	return out, err
+}
+
 // DeleteLogGroup forgets a log group with its streams and tags. The caller drops its events.
 func (db *DB) DeleteLogGroup(ctx context.Context, g LogGroup) error {
 	if _, err := db.sql.ExecContext(ctx, `DELETE FROM tags WHERE resource = ?`, LogGroupResource(g.Environment, g.Name)); err != nil {
@@ -113,9 +144,44 @@ func (db *DB) LogStreams(ctx context.Context, group event.DatasetID) ([]LogStrea
 	})
 }
 
-// DeleteLogStream forgets a stream, or returns ErrNotFound.
-func (db *DB) DeleteLogStream(ctx context.Context, group event.DatasetID, name string) error {
-	return changed(db.sql.ExecContext(ctx, `DELETE FROM log_streams WHERE dataset_id = ? AND name = ?`, group, name))
+// DeletedStream says which events of a group belong to a stream that was deleted: those of
+// its name up to LastSeq. A later stream of the name has events behind LastSeq only.
+type DeletedStream struct {
+	Group   event.DatasetID
+	Name    string
+	LastSeq uint64
+	// LastTime is the largest $time of those events.
+	LastTime time.Time
+}
+
+// DeleteLogStream forgets a stream, or returns ErrNotFound. When it had events (d.LastSeq is
+// not zero), they are remembered as deleted.
+func (db *DB) DeleteLogStream(ctx context.Context, d DeletedStream) error {
+	return db.tx(ctx, func(tx *sql.Tx) error {
+		if err := changed(tx.ExecContext(ctx, `DELETE FROM log_streams WHERE dataset_id = ? AND name = ?`, d.Group, d.Name)); err != nil {
+			return err
+		}
+		if d.LastSeq == 0 {
+			return nil
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO deleted_streams (dataset_id, name, last_seq, last_time) VALUES (?, ?, ?, ?)
+			ON CONFLICT (dataset_id, name) DO UPDATE SET last_seq = excluded.last_seq, last_time = max(last_time, excluded.last_time)`,
+			d.Group, d.Name, int64(d.LastSeq), d.LastTime.UnixNano())
+		return err
+	})
+}
+
+// DeletedStreams lists the deleted streams of all groups of an environment.
+func (db *DB) DeletedStreams(ctx context.Context, environment string) ([]DeletedStream, error) {
+	rows, err := db.sql.QueryContext(ctx, `SELECT s.dataset_id, s.name, s.last_seq, s.last_time FROM deleted_streams s
+		JOIN datasets d ON d.id = s.dataset_id WHERE d.environment = ? ORDER BY s.dataset_id, s.name`, environment)
+	return list(rows, err, func(r *sql.Rows) (DeletedStream, error) {
+		var d DeletedStream
+		var seq, last int64
+		err := r.Scan(&d.Group, &d.Name, &seq, &last)
+		d.LastSeq, d.LastTime = uint64(seq), at(last)
+		return d, err
+	})
 }
 
 // Tags returns the tags of a resource; none is an empty map.

@@ -102,6 +102,23 @@ var functions = map[string]function{
 		}
 		return event.Bool(strings.Contains(args[0].Text(), args[1].Text()))
 	}},
+	"starts_with": {2, 2, func(args []event.Value) event.Value {
+		return event.Bool(!args[0].Missing() && !args[1].Missing() && strings.HasPrefix(args[0].Text(), args[1].Text()))
+	}},
+	"ends_with": {2, 2, func(args []event.Value) event.Value {
+		return event.Bool(!args[0].Missing() && !args[1].Missing() && strings.HasSuffix(args[0].Text(), args[1].Text()))
+	}},
+	// byte_len(text) counts the bytes of the UTF-8 form.
+	"byte_len": {1, 1, text(func(s string) event.Value { return event.Int(int64(len(s))) })},
+	// text(value) is the text form of a value.
+	"text": {1, 1, text(event.String)},
+	// millis(time) turns nanoseconds since the epoch into milliseconds.
+	"millis": {1, 1, func(args []event.Value) event.Value {
+		if args[0].Kind() != event.KindInt {
+			return event.Value{}
+		}
+		return event.Int(FloorTo(args[0].Int(), 1e6) / 1e6)
+	}},
 	"to_number": {1, 1, func(args []event.Value) event.Value {
 		f, ok := looseNumber(args[0])
 		if !ok {

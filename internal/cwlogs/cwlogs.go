@@ -1,0 +1,88 @@
+package cwlogs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/awsapi"
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/ingest"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/store"
+)
+
+// Limits of one request: PutLogEvents takes 1 MiB of messages, which JSON escapes may make
+// six times as large.
+const (
+	maxBody     = 8 << 20
+	maxInflated = 10 << 20
+)
+
+// Config is what a Server works with; every member is required.
+type Config struct {
+	Store store.Store
+	Meta  *meta.DB
+	Queue *ingest.Queue
+	Auth  *awsapi.Auth
+	Log   *slog.Logger
+}
+
+// Server answers the API. Its methods may be called at once from many goroutines.
+type Server struct {
+	cfg  Config
+	http http.Handler
+	runs *runs
+	size *sizes
+
+	// streams orders writing to a stream against its deletion, by group: PutLogEvents holds
+	// the lock for reading from its look at the stream until its events have their place.
+	streams [64]sync.RWMutex
+}
+
+// New returns a server; it holds nothing that needs closing.
+func New(cfg Config) *Server {
+	s := &Server{cfg: cfg, runs: newRuns(), size: newSizes()}
+	s.http = &awsapi.Service{
+		Operations:    s.operations(),
+		TargetPrefix:  "Logs_20140328.",
+		InternalError: "ServiceUnavailableException",
+		MaxBody:       maxBody,
+		MaxInflated:   maxInflated,
+		TooLarge: &awsapi.Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLargeException",
+			Message: fmt.Sprintf("The request body is larger than %d bytes.", maxBody)},
+		Auth: cfg.Auth,
+		Log:  cfg.Log,
+	}
+	return s
+}
+
+// Handler returns the HTTP handler of the API: POST with X-Amz-Target.
+func (s *Server) Handler() http.Handler { return s.http }
+
+const day = 24 * time.Hour
+
+// ApplyRetention tells the store how long the events of every log group are kept. The store
+// does not remember it, so it is called at every start.
+func (s *Server) ApplyRetention(ctx context.Context) error {
+	groups, err := s.cfg.Meta.AllLogGroups(ctx)
+	if err != nil {
+		return fmt.Errorf("apply retention: %w", err)
+	}
+	for _, g := range groups {
+		s.retain(g)
+	}
+	return nil
+}
+
+func (s *Server) retain(g meta.LogGroup) {
+	s.cfg.Store.Retain(g.ID, time.Duration(g.RetentionDays)*day)
+}
+
+// streamLock returns the lock of the streams of a group.
+func (s *Server) streamLock(group event.DatasetID) *sync.RWMutex {
+	return &s.streams[int(group)%len(s.streams)]
+}

@@ -1,0 +1,5 @@
+package cwlogs
+
+type runs struct{}
+
+func newRuns() *runs { return &runs{} }

@@ -138,7 +138,7 @@ func TestXRay(t *testing.T) {
 	if err := db.CreateXRayGroup(t.Context(), g); !errors.Is(err, meta.ErrExists) {
 		t.Errorf("made twice: %v", err)
 	}
-	if err := db.PutPendingSegments(t.Context(), []meta.PendingSegment{{TraceID: "t", SegmentID: "s", Document: "{}"}}); err != nil {
+	if err := db.PutPendingSegments(t.Context(), []meta.PendingSegment{{Environment: "e", TraceID: "t", SegmentID: "s", Document: "{}"}}); err != nil {
 		t.Fatal(err)
 	}
 	if list := must[[]meta.PendingSegment](t)(db.PendingSegments(t.Context())); len(list) != 1 {

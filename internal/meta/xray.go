@@ -78,19 +78,20 @@ func (db *DB) SamplingRules(ctx context.Context) ([]SamplingRule, error) {
 
 // PendingSegment is an in-progress X-Ray document that waits for its complete version.
 type PendingSegment struct {
-	TraceID   string // 32 hex digits
-	SegmentID string // 16 hex digits
-	Document  string
-	Received  time.Time
+	Environment string
+	TraceID     string // 32 hex digits
+	SegmentID   string // 16 hex digits
+	Document    string
+	Received    time.Time
 }
 
 // PutPendingSegments stores documents, replacing older ones of the same ids.
 func (db *DB) PutPendingSegments(ctx context.Context, list []PendingSegment) error {
 	return db.tx(ctx, func(tx *sql.Tx) error {
 		for _, p := range list {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO pending_segments (trace_id, segment_id, document, received_at) VALUES (?, ?, ?, ?)
-				ON CONFLICT (trace_id, segment_id) DO UPDATE SET document = excluded.document, received_at = excluded.received_at`,
-				p.TraceID, p.SegmentID, p.Document, p.Received.UnixNano()); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO pending_segments (environment, trace_id, segment_id, document, received_at) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT (environment, trace_id, segment_id) DO UPDATE SET document = excluded.document, received_at = excluded.received_at`,
+				p.Environment, p.TraceID, p.SegmentID, p.Document, p.Received.UnixNano()); err != nil {
 				return err
 			}
 		}
@@ -98,19 +99,27 @@ func (db *DB) PutPendingSegments(ctx context.Context, list []PendingSegment) err
 	})
 }
 
-// DeletePendingSegment forgets a pending document; one that is not there is passed over.
-func (db *DB) DeletePendingSegment(ctx context.Context, traceID, segmentID string) error {
-	_, err := db.sql.ExecContext(ctx, `DELETE FROM pending_segments WHERE trace_id = ? AND segment_id = ?`, traceID, segmentID)
-	return err
+// DeletePendingSegments forgets pending documents by their environments and ids; those that are
+// not there are passed over.
+func (db *DB) DeletePendingSegments(ctx context.Context, list []PendingSegment) error {
+	return db.tx(ctx, func(tx *sql.Tx) error {
+		for _, p := range list {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM pending_segments WHERE environment = ? AND trace_id = ? AND segment_id = ?`,
+				p.Environment, p.TraceID, p.SegmentID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // PendingSegments lists the pending documents, the oldest first.
 func (db *DB) PendingSegments(ctx context.Context) ([]PendingSegment, error) {
-	rows, err := db.sql.QueryContext(ctx, `SELECT trace_id, segment_id, document, received_at FROM pending_segments ORDER BY received_at`)
+	rows, err := db.sql.QueryContext(ctx, `SELECT environment, trace_id, segment_id, document, received_at FROM pending_segments ORDER BY received_at`)
 	return list(rows, err, func(r *sql.Rows) (PendingSegment, error) {
 		var p PendingSegment
 		var received int64
-		err := r.Scan(&p.TraceID, &p.SegmentID, &p.Document, &received)
+		err := r.Scan(&p.Environment, &p.TraceID, &p.SegmentID, &p.Document, &received)
 		p.Received = at(received)
 		return p, err
 	})

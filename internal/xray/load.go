@@ -1,0 +1,264 @@
+package xray
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
+)
+
+const (
+	// lookback is how long before a range a trace may have begun that is active in it.
+	lookback = time.Hour
+	// chunkTraces and chunkRows bound the traces that are in memory at once.
+	chunkTraces = 200
+	chunkRows   = 20_000
+)
+
+// tenant is whose data a call reads.
+type tenant struct{ environment, account, region string }
+
+func (s *Server) console() tenant {
+	return tenant{s.cfg.Environment, s.cfg.Account, s.cfg.Region}
+}
+
+// candidate is a trace that has a span, segment or subsegment in a range.
+type candidate struct {
+	id event.TraceID
+	// first and last bound what was found of it, in nanoseconds.
+	first, last int64
+	rows        int64
+}
+
+// traceDatasets returns the datasets that hold segments and spans.
+func (s *Server) traceDatasets(ctx context.Context, t tenant) (all []event.DatasetID, segments event.DatasetID, err error) {
+	list, err := s.cfg.Meta.Datasets(ctx, t.environment, meta.XRay, meta.Honeycomb)
+	for _, d := range list {
+		all = append(all, d.ID)
+		if d.Kind == meta.XRay {
+			segments = d.ID
+		}
+	}
+	return all, segments, err
+}
+
+// endOf is the end of a row in nanoseconds.
+var endOf = query.Call{Fn: "add", Args: []query.Expr{
+	query.Field{Name: event.FieldTime},
+	query.Call{Fn: "mul", Args: []query.Expr{
+		query.Call{Fn: "coalesce", Args: []query.Expr{query.Field{Name: "duration_ms"}, query.Num(0)}},
+		query.Num(1e6),
+	}},
+}}
+
+// candidates returns the traces with a part that begins in [from, to), the newest first. A
+// where keeps only those parts for which it holds.
+func (s *Server) candidates(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats) ([]candidate, error) {
+	datasets, _, err := s.traceDatasets(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	found := map[event.TraceID]*candidate{}
+	if len(datasets) > 0 {
+		q := &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{
+			query.Filter{Where: query.All(query.Has{X: query.Field{Name: event.FieldTrace}}, query.Has{X: query.Field{Name: event.FieldSpan}}, where)},
+			query.Aggregate{By: query.FieldsNamed(event.FieldTrace), Aggs: []query.Agg{
+				{Name: "first", Op: query.Min, Arg: query.Field{Name: event.FieldTime}},
+				{Name: "last", Op: query.Max, Arg: endOf},
+				{Name: "rows", Op: query.Count},
+			}},
+		}}
+		res, err := s.cfg.Store.Query(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		stats.Add(res.Stats)
+		for _, row := range res.Rows {
+			id, err := event.ParseTraceID(row[0].Str())
+			if err != nil {
+				continue
+			}
+			last, _ := row[2].Number()
+			found[id] = &candidate{id, row[1].Int(), max(int64(last), row[1].Int()), row[3].Int()}
+		}
+	}
+	for id, first := range s.pending.between(t.environment, from.UnixNano(), to.UnixNano()) {
+		if c := found[id]; c == nil {
+			found[id] = &candidate{id, first, first, 1}
+		} else {
+			c.first = min(c.first, first)
+		}
+	}
+	out := make([]candidate, 0, len(found))
+	for _, c := range found {
+		out = append(out, *c)
+	}
+	slices.SortFunc(out, func(a, b candidate) int { return newestFirst(a.first, a.id, b.first, b.id) })
+	return out, nil
+}
+
+// newestFirst is the order of lists of traces.
+func newestFirst(a int64, aid event.TraceID, b int64, bid event.TraceID) int {
+	return cmp.Or(cmp.Compare(b, a), slices.Compare(bid[:], aid[:]))
+}
+
+// chunk returns how many of the candidates to load at once.
+func chunk(list []candidate) int {
+	rows := int64(0)
+	for i, c := range list {
+		if rows += c.rows; i > 0 && (rows > chunkRows || i >= chunkTraces) {
+			return i
+		}
+	}
+	return len(list)
+}
+
+// load assembles the traces of ids; those that are not stored are missing from the answer.
+// Zero times search everything.
+func (s *Server) load(ctx context.Context, t tenant, ids []event.TraceID, from, to time.Time, stats *query.Stats) (map[event.TraceID]*trace, error) {
+	set := map[event.TraceID]struct{}{}
+	docs := map[event.TraceID][]*document{}
+	for _, id := range ids {
+		set[id] = struct{}{}
+		docs[id] = s.pending.of(t.environment, id)
+	}
+	datasets, segments, err := s.traceDatasets(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	in := query.Filter{Where: query.TraceIn{IDs: set}}
+	if segments != 0 {
+		err := s.rows(ctx, &query.Query{Datasets: []event.DatasetID{segments}, From: from, To: to, Stages: []query.Stage{
+			in, query.Filter{Where: query.Has{X: query.Field{Name: "xray.document"}}},
+			query.Project{Fields: query.FieldsNamed(event.FieldSeq, "xray.document")},
+		}}, stats, func(row map[string]event.Value) {
+			if d, refused := parseDocument(row["xray.document"].Str()); refused == nil {
+				d.seq = row[event.FieldSeq].Int()
+				docs[d.trace] = append(docs[d.trace], d)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	logs := map[event.TraceID]int{}
+	if spans := slices.DeleteFunc(datasets, func(d event.DatasetID) bool { return d == segments }); len(spans) > 0 {
+		c := newSpanCollector(docs, logs)
+		if err := s.rows(ctx, &query.Query{Datasets: spans, From: from, To: to, Stages: []query.Stage{in}}, stats, c.add); err != nil {
+			return nil, err
+		}
+		c.finish()
+	}
+	out := map[event.TraceID]*trace{}
+	for id, list := range docs {
+		if tr := assemble(id, list); tr != nil {
+			tr.logs = logs[id]
+			out[id] = tr
+		}
+	}
+	return out, nil
+}
+
+// rows runs q and calls visit for every row of its result.
+func (s *Server) rows(ctx context.Context, q *query.Query, stats *query.Stats, visit func(map[string]event.Value)) error {
+	res, err := s.cfg.Store.Query(ctx, q)
+	if err != nil {
+		return err
+	}
+	stats.Add(res.Stats)
+	for i, values := range res.Rows {
+		row := map[string]event.Value{}
+		for j, v := range values {
+			if !v.Missing() {
+				row[res.Columns[j]] = v
+			}
+		}
+		res.Rows[i] = nil
+		visit(row)
+	}
+	return nil
+}
+
+// spanKey names a span across traces.
+type spanKey struct{ trace, span string }
+
+// spanCollector makes documents of the rows of Honeycomb datasets: spans, and what is written
+// beside them on rows of their own.
+type spanCollector struct {
+	docs       map[event.TraceID][]*document
+	logs       map[event.TraceID]int
+	spans      []*span
+	exceptions map[spanKey][]exception
+	links      map[spanKey][]link
+}
+
+func newSpanCollector(docs map[event.TraceID][]*document, logs map[event.TraceID]int) *spanCollector {
+	return &spanCollector{docs: docs, logs: logs, exceptions: map[spanKey][]exception{}, links: map[spanKey][]link{}}
+}
+
+func (c *spanCollector) add(row map[string]event.Value) {
+	sp := &span{fields: row, kind: row["span.kind"].Str(), otlp: row["meta.signal_type"].Str() == "trace"}
+	key := spanKey{row[event.FieldTrace].Str(), row[event.FieldParent].Str()}
+	switch annotation := row["meta.annotation_type"].Str(); {
+	case row["meta.signal_type"].Str() == "log":
+		if id, err := event.ParseTraceID(key.trace); err == nil {
+			c.logs[id]++
+		}
+	case annotation == "span_event":
+		if row["name"].Str() == "exception" {
+			c.exceptions[key] = append(c.exceptions[key], exception{kind: sp.text("exception.type"), message: sp.text("exception.message")})
+		}
+	case annotation == "link":
+		trace, err := event.ParseTraceID(sp.text("trace.link.trace_id"))
+		if err != nil {
+			return
+		}
+		id, err := event.ParseSpanID(sp.text("trace.link.span_id"))
+		if err == nil {
+			c.links[key] = append(c.links[key], link{trace, id})
+		}
+	case !row[event.FieldSpan].Missing():
+		c.spans = append(c.spans, sp)
+	}
+}
+
+func (c *spanCollector) finish() {
+	for _, sp := range c.spans {
+		key := spanKey{sp.fields[event.FieldTrace].Str(), sp.fields[event.FieldSpan].Str()}
+		sp.links, sp.exceptions = c.links[key], c.exceptions[key]
+		for i := range sp.exceptions {
+			sp.exceptions[i].remote = sp.outgoing()
+		}
+		d := sp.document()
+		c.docs[d.trace] = append(c.docs[d.trace], d)
+	}
+}
+
+// visitAll assembles the candidates in chunks, in their order, until visit returns false. The
+// range is a hint of where the rest of the traces' rows are.
+func (s *Server) visitAll(ctx context.Context, t tenant, list []candidate, stats *query.Stats, visit func(*trace) bool) error {
+	for len(list) > 0 {
+		n := chunk(list)
+		ids := make([]event.TraceID, n)
+		from, to := list[0].first, list[0].last
+		for i, c := range list[:n] {
+			ids[i] = c.id
+			from, to = min(from, c.first), max(to, c.last)
+		}
+		traces, err := s.load(ctx, t, ids, time.Unix(0, from).Add(-lookback), time.Unix(0, to).Add(lookback), stats)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if tr := traces[id]; tr != nil && !visit(tr) {
+				return nil
+			}
+		}
+		list = list[n:]
+	}
+	return nil
+}

@@ -1,0 +1,213 @@
+package xray
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/awsapi"
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
+	"github.com/trefoil-o11y/trefoil/internal/syntax"
+	"github.com/trefoil-o11y/trefoil/internal/xray/filterexpr"
+)
+
+const (
+	// plausible is how far the time in a trace's id may be from its start; beyond it the id is
+	// taken for a random one.
+	plausible = 24 * time.Hour
+	// firstWindow is the part of a range that is looked at first; the next ones double.
+	firstWindow = time.Minute
+)
+
+// rangeType says what of a trace must be in a range of time.
+type rangeType string
+
+const (
+	byTraceID rangeType = "TraceId" // the time in its id, else its start
+	byEvent   rangeType = "Event"   // some of its time
+	byService rangeType = "Service" // the end of its entry segment
+)
+
+// traceRange is the traces that a call is about.
+type traceRange struct {
+	kind     rangeType
+	from, to time.Time
+}
+
+// position is a place in a list of traces, behind a trace of a start and an id.
+type position struct {
+	start int64
+	id    event.TraceID
+}
+
+// timeOf is the time that byTraceID goes by.
+func timeOf(id event.TraceID, start int64) int64 {
+	at := id.Seconds() * 1e9
+	if d := at - start; d > int64(plausible) || d < -int64(plausible) {
+		return start
+	}
+	return at
+}
+
+func (r traceRange) holds(ns int64) bool { return ns >= r.from.UnixNano() && ns < r.to.UnixNano() }
+
+// contains reports whether a trace is in the range.
+func (r traceRange) contains(t *trace) bool {
+	switch r.kind {
+	case byTraceID:
+		return r.holds(timeOf(t.id, nanos(t.start)))
+	case byService:
+		return !t.entry.inProgress && r.holds(nanos(t.entry.end))
+	default:
+		return nanos(t.start) < r.to.UnixNano() && nanos(t.end) >= r.from.UnixNano()
+	}
+}
+
+// scan visits the traces of a range behind a position (nil: from the first), by their starts,
+// the newest first, until visit returns false. It goes back through windows of time; a trace
+// is visited in the window of its start.
+func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *position, stats *query.Stats, visit func(*trace) bool) error {
+	from, to := r.from.Truncate(time.Microsecond), r.to
+	if r.kind == byTraceID {
+		from, to = from.Add(-plausible), to.Add(plausible)
+	}
+	if after != nil {
+		to = minTime(to, time.Unix(0, after.start+1))
+	}
+	more := true
+	window := func(lo, hi time.Time, where query.Expr) error {
+		found, err := s.candidates(ctx, t, lo, hi, where, stats)
+		if err != nil {
+			return err
+		}
+		keep := found[:0]
+		for _, c := range found {
+			if after != nil && newestFirst(c.first, c.id, after.start, after.id) <= 0 {
+				continue
+			}
+			if r.kind != byTraceID || r.holds(timeOf(c.id, c.first)) {
+				keep = append(keep, c)
+			}
+		}
+		return s.visitAll(ctx, t, keep, stats, func(tr *trace) bool {
+			if nanos(tr.start) < lo.UnixNano() || !r.contains(tr) {
+				return true
+			}
+			more = visit(tr)
+			return more
+		})
+	}
+	step := max(firstWindow, to.Sub(from)/64)
+	for hi := to; more && hi.After(from); step *= 2 {
+		lo := hi.Add(-step).Truncate(time.Microsecond)
+		if lo.Before(from) {
+			lo = from
+		}
+		if err := window(lo, hi, nil); err != nil {
+			return err
+		}
+		hi = lo
+	}
+	if !more || r.kind == byTraceID {
+		return nil
+	}
+	// What began before the range and has a part that reaches into it.
+	reaches := query.Compare{Op: query.Ge, L: endOf, R: query.Num(from.UnixNano())}
+	return window(from.Add(-lookback), minTime(from, to), reaches)
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// compile makes a condition on traces' rows of a filter expression.
+func (s *Server) compile(ctx context.Context, t tenant, src string) (query.Expr, error) {
+	tree, err := filterexpr.Parse(src)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	e, err := filterexpr.Lower(tree, src, func(name, arn string) (string, bool) {
+		g, err := s.group(ctx, t, groupRef{name, arn})
+		if err != nil {
+			if apiErr(err) == nil {
+				failed = err
+			}
+			return "", false
+		}
+		return g.Filter, true
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return e, err
+}
+
+// compileGroup is compile for the filter of a group together with another.
+func (s *Server) compileGroup(ctx context.Context, t tenant, ref groupRef) (query.Expr, error) {
+	if ref == (groupRef{}) {
+		return nil, nil
+	}
+	g, err := s.group(ctx, t, ref)
+	if err != nil {
+		return nil, err
+	}
+	e, err := s.compile(ctx, t, g.Filter)
+	if err != nil {
+		return nil, filterError(err)
+	}
+	return e, nil
+}
+
+// filterError is the API's answer to a bad filter expression; other errors stay.
+func filterError(err error) error {
+	if e := syntax.AsError(err); e != nil {
+		return awsapi.Errorf(codeInvalidRequest, "Invalid filter expression: %s at position %d", e.Msg, e.Span.Start)
+	}
+	return err
+}
+
+// checkFilter parses and checks a group's filter.
+func checkFilter(src string) error {
+	if len(src) > maxGroupFilter {
+		return awsapi.Errorf(codeInvalidRequest, "FilterExpression is longer than %d characters.", maxGroupFilter)
+	}
+	tree, err := filterexpr.Parse(src)
+	if err == nil {
+		_, err = filterexpr.Lower(tree, src, nil)
+	}
+	return filterError(err)
+}
+
+// logLines counts the log lines of traces in CloudWatch log groups.
+func (s *Server) logLines(ctx context.Context, t tenant, ids map[event.TraceID]struct{}, from, to time.Time, stats *query.Stats) (map[event.TraceID]int, error) {
+	out := map[event.TraceID]int{}
+	list, err := s.cfg.Meta.Datasets(ctx, t.environment, meta.Logs)
+	if err != nil || len(list) == 0 || len(ids) == 0 {
+		return out, err
+	}
+	q := &query.Query{From: from, To: to, Stages: []query.Stage{
+		query.Filter{Where: query.TraceIn{IDs: ids}},
+		query.Aggregate{By: query.FieldsNamed(event.FieldTrace), Aggs: []query.Agg{{Name: "n", Op: query.Count}}},
+	}}
+	for _, d := range list {
+		q.Datasets = append(q.Datasets, d.ID)
+	}
+	res, err := s.cfg.Store.Query(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("count log lines of traces: %w", err)
+	}
+	stats.Add(res.Stats)
+	for _, row := range res.Rows {
+		if id, err := event.ParseTraceID(row[0].Str()); err == nil {
+			n, _ := row[1].Number()
+			out[id] = int(n)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,78 @@
+package xray
+
+import (
+	"log/slog"
+	"net/http"
+	"sort"
+	"sync"
+
+	"github.com/trefoil-o11y/trefoil/internal/awsapi"
+	"github.com/trefoil-o11y/trefoil/internal/ingest"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/store"
+)
+
+// datasetName names the one dataset of an environment's segments.
+const datasetName = "xray"
+
+// Config is what a Server works with; every field but Log is required.
+type Config struct {
+	Store store.Store
+	Meta  *meta.DB
+	Queue *ingest.Queue
+	Auth  *awsapi.Auth
+	// Log receives what operators should know; nil discards it.
+	Log *slog.Logger
+	// Environment takes the documents that come by UDP, and is the one that the console's
+	// methods read. Account and Region name its resources.
+	Environment, Account, Region string
+}
+
+// Server answers X-Ray's API and takes the daemon's datagrams. Its methods may be called at
+// once from many goroutines.
+type Server struct {
+	cfg     Config
+	service *awsapi.Service
+	pending *pending
+	daemon  counters
+	reports telemetry
+	targets targets
+
+	// settings serialises changes of rules, groups, policies and settings, which read before
+	// they write.
+	settings sync.Mutex
+
+	retrievals retrievals
+}
+
+// New returns a server; it reads the documents in progress from the metadata.
+func New(cfg Config) (*Server, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{cfg: cfg}
+	var err error
+	if s.pending, err = loadPending(cfg.Meta); err != nil {
+		return nil, err
+	}
+	s.service = &awsapi.Service{
+		Operations: s.operations(), InternalError: "InternalFailure", MaxBody: 16 << 20, MaxInflated: 32 << 20,
+		TooLarge: awsapi.Errorf(codeInvalidRequest, "The request body is larger than the server takes."),
+		Auth:     cfg.Auth, Log: cfg.Log,
+		Unsigned: func(path string) bool { return path == "/GetSamplingRules" || path == "/SamplingTargets" },
+	}
+	return s, nil
+}
+
+// Handler serves the API: every operation is a POST to one of Paths.
+func (s *Server) Handler() http.Handler { return s.service }
+
+// Paths lists the paths of the API's operations.
+func (s *Server) Paths() []string {
+	var out []string
+	for p := range s.service.Operations {
+		out = append(out, p)
+	}
+	sort.Strings(out)
+	return out
+}

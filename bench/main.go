@@ -137,6 +137,7 @@ func run(binary string, spans, lines int) error {
 	if err != nil {
 		return err
 	}
+	defer func() { _ = s.cmd.Process.Kill() }() // when an error ends the run early
 	fmt.Printf("binary %.1f MB, first start %d ms\n", float64(info.Size())/1e6, cold.Milliseconds())
 	traces, size, err := encode(encodeSpans)
 	if err != nil {
@@ -204,18 +205,25 @@ func (s *subject) load(what, path string, bodies [][]byte, size float64, n int) 
 }
 
 func post(url, contentType string, body []byte) error {
-	res, err := http.Post(url, contentType, bytes.NewReader(body)) //nolint:noctx // the run ends by itself
-	if err != nil {
-		return err
+	for range 60 {
+		res, err := http.Post(url, contentType, bytes.NewReader(body)) //nolint:noctx // the run ends by itself
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(res.Body)
+		if err := errors.Join(err, res.Body.Close()); err != nil {
+			return err
+		}
+		switch res.StatusCode {
+		case http.StatusOK:
+			return nil
+		case http.StatusTooManyRequests: // the server asks to wait, as every SDK would
+			<-time.After(time.Second)
+		default:
+			return fmt.Errorf("%s: %s %s", url, res.Status, text)
+		}
 	}
-	text, err := io.ReadAll(res.Body)
-	if err := errors.Join(err, res.Body.Close()); err != nil {
-		return err
-	}
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s %s", url, res.Status, text)
-	}
-	return nil
+	return fmt.Errorf("%s: overloaded for a minute", url)
 }
 
 // queries prints the median of five runs of each query, after one that warms up.

@@ -32,7 +32,8 @@ type Config struct {
 	// minutes.
 	FlushAge time.Duration
 	// MaxHeadBytes is the size of the head, with what is being flushed, from which Append
-	// answers store.ErrFull. Default 4 times FlushBytes.
+	// waits for the flush, and answers store.ErrFull when that fails or takes longer than
+	// fullWait. Default 4 times FlushBytes.
 	MaxHeadBytes int64
 	// Retention hides and removes events with a $time older than this, whatever their dataset
 	// says. Zero keeps them.
@@ -75,6 +76,7 @@ type Store struct {
 	flushing  []*event.Batch // visible, being written to a segment
 	headBytes int64
 	headSince time.Time
+	flushEnd  chan struct{} // closed and replaced at the end of each flush
 	files     []*file
 	dropped   map[event.DatasetID]struct{}
 	retain    map[event.DatasetID]time.Duration
@@ -95,7 +97,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
-		stopped: make(chan struct{}), kick: make(chan struct{}, 1),
+		stopped: make(chan struct{}), kick: make(chan struct{}, 1), flushEnd: make(chan struct{}),
 	}
 	for _, d := range []string{cfg.Dir, s.path("wal"), s.path("segments")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -235,8 +237,34 @@ func (s *Store) addHead(b *event.Batch) {
 	s.headBytes += int64(b.Bytes())
 }
 
+// fullWait is how long an Append waits for a flush when the head is full.
+const fullWait = 10 * time.Second
+
+// waitForRoom returns nil once the head may grow. No lock is held meanwhile.
+func (s *Store) waitForRoom(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, fullWait)
+	defer cancel()
+	for {
+		s.mu.Lock()
+		room, closed, end := s.headBytes < s.cfg.MaxHeadBytes, s.closed, s.flushEnd
+		s.mu.Unlock()
+		if room || closed {
+			return nil
+		}
+		s.wake()
+		select {
+		case <-end:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: more than %d bytes wait to be flushed", store.ErrFull, s.cfg.MaxHeadBytes)
+		}
+	}
+}
+
 // Append implements store.Store.
 func (s *Store) Append(ctx context.Context, batches []*event.Batch) error {
+	if err := s.waitForRoom(ctx); err != nil {
+		return err
+	}
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -246,11 +274,6 @@ func (s *Store) Append(ctx context.Context, batches []*event.Batch) error {
 	if s.closed {
 		s.mu.Unlock()
 		return store.ErrClosed
-	}
-	if s.headBytes >= s.cfg.MaxHeadBytes {
-		s.mu.Unlock()
-		s.wake()
-		return fmt.Errorf("%w: %d bytes wait to be flushed", store.ErrFull, s.cfg.MaxHeadBytes)
 	}
 	keep := batches[:0:0]
 	for _, b := range batches {
@@ -343,6 +366,12 @@ func (s *Store) maintain(ctx context.Context) {
 func (s *Store) Flush() error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		close(s.flushEnd)
+		s.flushEnd = make(chan struct{})
+		s.mu.Unlock()
+	}()
 
 	s.appendMu.Lock()
 	s.mu.Lock()

@@ -1,0 +1,166 @@
+package cwlogs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/trefoil-o11y/trefoil/internal/awsapi"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
+)
+
+const maxTags = 50
+
+const tagKeyPattern = `[\p{L}\p{Z}\p{N}_.:/=+\-@]+`
+
+var tagKey = regexp.MustCompile(`^` + tagKeyPattern + `$`)
+
+func (c *check) tags(tags map[string]string) {
+	for k, v := range tags {
+		c.text("tags", k, 128, tagKey, tagKeyPattern)
+		if utf8.RuneCountInString(v) > 256 {
+			c.fault(quote(v), "tags", "Member must have length less than or equal to 256")
+		}
+	}
+}
+
+func tooManyTags(resource string) error {
+	name, err := json.Marshal(resource)
+	return errors.Join(err, &awsapi.Error{Code: "TooManyTagsException", Message: "A resource can have at most 50 tags.", Extra: map[string]json.RawMessage{"resourceName": name}})
+}
+
+// tagged reports whether the tags pass all filters: the key is there and, when values are
+// given, its value matches one of them. A star in a value is a wildcard, a leading "!" turns
+// the value around.
+func tagged(tags map[string]string, filters []tagFilter) bool {
+	for _, f := range filters {
+		v, ok := tags[f.Key]
+		if !ok {
+			return false
+		}
+		matches := len(f.Values) == 0
+		for _, want := range f.Values {
+			pattern, not := strings.CutPrefix(want, "!")
+			matches = matches || query.GlobMatch(pattern, v, false, false) != not
+		}
+		if !matches {
+			return false
+		}
+	}
+	return true
+}
+
+type tagResourceInput struct {
+	ResourceARN string            `json:"resourceArn"`
+	Tags        map[string]string `json:"tags"`
+}
+
+type untagResourceInput struct {
+	ResourceARN string   `json:"resourceArn"`
+	TagKeys     []string `json:"tagKeys"`
+}
+
+type tagsOutput struct {
+	Tags map[string]string `json:"tags"`
+}
+
+// tagGroup returns the group that an ARN names.
+func (s *Server) tagGroup(ctx context.Context, r *awsapi.Request, arn string) (meta.LogGroup, error) {
+	var c check
+	c.text("resourceArn", arn, 1011, nil, "")
+	if err := c.err(); err != nil {
+		return meta.LogGroup{}, err
+	}
+	name, ok := identified(arn)
+	if !ok || !strings.HasPrefix(arn, "arn:") {
+		return meta.LogGroup{}, invalid("The specified resource ARN is invalid.")
+	}
+	return s.group(ctx, r, name)
+}
+
+func (s *Server) tagResource(ctx context.Context, r *awsapi.Request, in tagResourceInput) (none, error) {
+	g, err := s.tagGroup(ctx, r, in.ResourceARN)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, s.putTags(ctx, r, g, in.Tags)
+}
+
+func (s *Server) untagResource(ctx context.Context, r *awsapi.Request, in untagResourceInput) (none, error) {
+	g, err := s.tagGroup(ctx, r, in.ResourceARN)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, s.cfg.Meta.DeleteTags(ctx, meta.LogGroupResource(g.Environment, g.Name), in.TagKeys...)
+}
+
+func (s *Server) listTagsForResource(ctx context.Context, r *awsapi.Request, in tagResourceInput) (tagsOutput, error) {
+	g, err := s.tagGroup(ctx, r, in.ResourceARN)
+	if err != nil {
+		return tagsOutput{}, err
+	}
+	tags, err := s.cfg.Meta.Tags(ctx, meta.LogGroupResource(g.Environment, g.Name))
+	return tagsOutput{tags}, err
+}
+
+func (s *Server) putTags(ctx context.Context, r *awsapi.Request, g meta.LogGroup, tags map[string]string) error {
+	var c check
+	if len(tags) == 0 {
+		c.fault("null", "tags", "Member must not be null")
+	}
+	c.tags(tags)
+	if err := c.err(); err != nil {
+		return err
+	}
+	resource := meta.LogGroupResource(g.Environment, g.Name)
+	have, err := s.cfg.Meta.Tags(ctx, resource)
+	if err != nil {
+		return err
+	}
+	for k, v := range tags {
+		have[k] = v
+	}
+	if len(have) > maxTags {
+		return tooManyTags(groupARN(&r.Caller, g.Name))
+	}
+	return s.cfg.Meta.PutTags(ctx, resource, tags)
+}
+
+type tagLogGroupInput struct {
+	LogGroupName string            `json:"logGroupName"`
+	Tags         map[string]string `json:"tags"`
+}
+
+type untagLogGroupInput struct {
+	LogGroupName string   `json:"logGroupName"`
+	Tags         []string `json:"tags"`
+}
+
+func (s *Server) tagLogGroup(ctx context.Context, r *awsapi.Request, in tagLogGroupInput) (none, error) {
+	g, err := s.namedGroup(ctx, r, in.LogGroupName)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, s.putTags(ctx, r, g, in.Tags)
+}
+
+func (s *Server) untagLogGroup(ctx context.Context, r *awsapi.Request, in untagLogGroupInput) (none, error) {
+	g, err := s.namedGroup(ctx, r, in.LogGroupName)
+	if err != nil {
+		return none{}, err
+	}
+	return none{}, s.cfg.Meta.DeleteTags(ctx, meta.LogGroupResource(g.Environment, g.Name), in.Tags...)
+}
+
+func (s *Server) listTagsLogGroup(ctx context.Context, r *awsapi.Request, in groupInput) (tagsOutput, error) {
+	g, err := s.namedGroup(ctx, r, in.LogGroupName)
+	if err != nil {
+		return tagsOutput{}, err
+	}
+	tags, err := s.cfg.Meta.Tags(ctx, meta.LogGroupResource(g.Environment, g.Name))
+	return tagsOutput{tags}, err
+}

@@ -218,6 +218,7 @@ func (p *parser) selector() Selector {
 			s = append(s, p.bracket(true))
 		default:
 			if s == nil {
+				p.SkipSpace()
 				p.unexpected(`"." or "["`)
 			}
 			wild := 0
@@ -358,7 +359,7 @@ func (p *parser) slot() Slot {
 	start := p.Pos
 	s := Slot{Name: p.While(isNameRune)}
 	p.SkipSpace()
-	if s.Name == "" || p.Peek() == ',' || p.Peek() == ']' {
+	if s.Name == "" || p.EOF() || p.Peek() == ',' || p.Peek() == ']' {
 		return s
 	}
 	p.Pos = start

@@ -132,24 +132,31 @@ func TestHoneycombPython(t *testing.T) { serve(t).python("honeycomb_clients.py")
 // rows runs a query of Honeycomb's kind through the console.
 func (s *server) rows(dataset, spec string) []map[string]any {
 	s.t.Helper()
+	rows, err := s.tryRows(dataset, spec)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return rows
+}
+
+// tryRows is rows for a dataset that may not be there yet.
+func (s *server) tryRows(dataset, spec string) ([]map[string]any, error) {
 	body := `{"dataset":"` + dataset + `",` + strings.TrimPrefix(spec, "{")
 	if spec == "{}" {
 		body = `{"dataset":"` + dataset + `"}`
 	}
 	res, err := http.Post("http://"+s.HTTP+"/api/query", "application/json", strings.NewReader(body))
 	if err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK {
-		s.t.Fatalf("query %s: %s %s %v", body, res.Status, text, err)
+		return nil, fmt.Errorf("query %s: %s %s %w", body, res.Status, text, err)
 	}
 	var out struct{ Results []map[string]any }
-	if err := json.Unmarshal(text, &out); err != nil {
-		s.t.Fatal(err)
-	}
-	return out.Results
+	err = json.Unmarshal(text, &out)
+	return out.Results, err
 }
 
 // TestHoneycombNode is H1 and H2 in Node.

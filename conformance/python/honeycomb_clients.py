@@ -26,8 +26,9 @@ libhoney.init(writekey="key", dataset="py events", api_host=HTTP, sample_rate=2)
 for i in range(25):
     e = libhoney.new_event({"n": i, "text": f"event {i}"})
     e.send_presampled()
+queue = libhoney.responses()
 libhoney.close()
-answers = [r for r in iter(lambda: libhoney.responses().get(timeout=5), None)]
+answers = list(iter(lambda: queue.get(timeout=5), None))
 equal("statuses", [r["status_code"] for r in answers], [202] * 25)
 rows, _ = honeycomb_query("py-events", {"calculations": [{"op": "COUNT"}, {"op": "MAX", "column": "n"}]})
 equal("weighted count", rows, [{"COUNT": 50, "MAX(n)": 24}])

@@ -125,7 +125,7 @@ func (r *Receiver) endpoint(serve func(req *http.Request, asJSON bool, body []by
 		}
 		if err != nil {
 			f := r.failureOf(req.Context(), err)
-			if f == errOverloaded || f == errUnavailable {
+			if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", "1")
 			}
 			st := &statuspb.Status{Code: int32(f.code), Message: f.msg}

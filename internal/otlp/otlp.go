@@ -190,6 +190,8 @@ func (r *Receiver) failureOf(ctx context.Context, err error) *failure {
 	var f *failure
 	switch {
 	case errors.As(err, &f):
+		// A decoder's message may quote the input; the answer must be valid text.
+		f = &failure{f.status, f.code, strings.ToValidUTF8(f.msg, "\uFFFD")}
 		if f.status == 400 || f.status == 401 {
 			r.cfg.Queue.Reject(ingest.OTLP, 1, f.msg)
 		}

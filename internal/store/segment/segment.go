@@ -26,14 +26,14 @@ type Config struct {
 	Dir string
 	// Log receives what operators should know; nil discards it.
 	Log *slog.Logger
-	// FlushBytes is the size of the head at which it is flushed. Default 64 MiB.
+	// FlushBytes is the size of the head at which it is flushed. Default 32 MiB.
 	FlushBytes int64
 	// FlushAge is the age of the head's oldest events at which it is flushed. Default 5
 	// minutes.
 	FlushAge time.Duration
 	// MaxHeadBytes is the size of the head, with what is being flushed, from which Append
 	// waits for the flush, and answers store.ErrFull when that fails or takes longer than
-	// fullWait. Default 4 times FlushBytes.
+	// fullWait. Default twice FlushBytes.
 	MaxHeadBytes int64
 	// Retention hides and removes events with a $time older than this, whatever their dataset
 	// says. Zero keeps them.
@@ -48,13 +48,13 @@ func (c *Config) setDefaults() {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.FlushBytes == 0 {
-		c.FlushBytes = 64 << 20
+		c.FlushBytes = 32 << 20
 	}
 	if c.FlushAge == 0 {
 		c.FlushAge = 5 * time.Minute
 	}
 	if c.MaxHeadBytes == 0 {
-		c.MaxHeadBytes = 4 * c.FlushBytes
+		c.MaxHeadBytes = 2 * c.FlushBytes
 	}
 }
 

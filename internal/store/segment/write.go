@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -122,7 +123,7 @@ func writeSegment(path string, batches []*event.Batch, walNum uint64, dropped fu
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest}),
 		parquet.DataPageVersion(1),
 		parquet.DataPageStatistics(false),
-		parquet.PageBufferSize(1<<20),
+		parquet.PageBufferSize(256<<10),
 		parquet.BloomFilters(parquet.SplitBlockFilter(10, colTrace)),
 		parquet.CreatedBy("trefoil", fmt.Sprint(formatVersion), ""),
 	)
@@ -325,56 +326,78 @@ func level(v parquet.Value, ok bool, column int) parquet.Value {
 	return v.Level(0, 1, column)
 }
 
-// cellRef is where a row of the group finds a field: the i-th value of a batch's column.
-type cellRef struct {
-	row int
-	col *event.Column
-	i   int
+// source is a column of a batch with the place of each of the batch's rows in the group, -1
+// for rows of other groups.
+type source struct {
+	col   *event.Column
+	place []int32
+}
+
+// sourcesOf lists the columns that have each field of the layout.
+func (l *layout) sourcesOf(rows []rowRef) [][]source {
+	places := map[*event.Batch][]int32{}
+	for i, r := range rows {
+		place := places[r.batch]
+		if place == nil {
+			place = make([]int32, r.batch.Len())
+			for j := range place {
+				place[j] = -1
+			}
+			places[r.batch] = place
+		}
+		place[r.row] = int32(i)
+	}
+	sources := make([][]source, len(l.meta))
+	for b, place := range places {
+		for _, c := range b.Columns {
+			f := l.index[fieldKey{c.Name, c.Kind}]
+			sources[f] = append(sources[f], source{c, place})
+		}
+	}
+	return sources
+}
+
+// each calls yield for every value that the sources have in the group.
+func each(sources []source, yield func(row int32, v event.Value)) {
+	for _, s := range sources {
+		for i, r := range s.col.Rows {
+			if p := s.place[r]; p >= 0 {
+				yield(p, s.col.At(i))
+			}
+		}
+	}
 }
 
 func writeFields(w *parquet.GenericWriter[any], l *layout, rows []rowRef, values []parquet.Value, g *groupMeta) error {
 	columns := w.ColumnWriters()
-	cells := make([][]cellRef, len(l.meta))
-	at := map[rowRef]int{}
-	batches := map[*event.Batch]bool{}
-	for i, r := range rows {
-		at[r] = i
-		batches[r.batch] = true
-	}
-	for b := range batches {
-		for _, c := range b.Columns {
-			f := l.index[fieldKey{c.Name, c.Kind}]
-			for i, r := range c.Rows {
-				if row, ok := at[rowRef{b, int(r)}]; ok {
-					cells[f] = append(cells[f], cellRef{row, c, i})
-				}
-			}
-		}
-	}
+	sources := l.sourcesOf(rows)
 	var overflow [][]byte
 	for f, m := range l.meta {
-		if len(cells[f]) > 0 {
-			g.Fields = append(g.Fields, f)
-		}
+		present := false
 		if m.Column == "" {
 			if overflow == nil {
 				overflow = make([][]byte, len(rows))
 			}
-			for _, c := range cells[f] {
-				overflow[c.row] = appendOverflow(overflow[c.row], m.Name, c.col.At(c.i))
+			each(sources[f], func(row int32, v event.Value) {
+				present = true
+				overflow[row] = appendOverflow(overflow[row], m.Name, v)
+			})
+		} else {
+			leaf := l.leaf[m.Column]
+			null := parquet.NullValue().Level(0, 0, leaf)
+			for i := range values {
+				values[i] = null
 			}
-			continue
+			each(sources[f], func(row int32, v event.Value) {
+				present = true
+				values[row] = parquetValue(v).Level(0, 1, leaf)
+			})
+			if _, err := columns[leaf].WriteRowValues(values); err != nil {
+				return fmt.Errorf("write column %q: %w", m.Column, err)
+			}
 		}
-		leaf := l.leaf[m.Column]
-		null := parquet.NullValue().Level(0, 0, leaf)
-		for i := range values {
-			values[i] = null
-		}
-		for _, c := range cells[f] {
-			values[c.row] = parquetValue(c.col.At(c.i)).Level(0, 1, leaf)
-		}
-		if _, err := columns[leaf].WriteRowValues(values); err != nil {
-			return fmt.Errorf("write column %q: %w", m.Column, err)
+		if present {
+			g.Fields = append(g.Fields, f)
 		}
 	}
 	if leaf, ok := l.leaf[colOverflow]; ok {
@@ -392,10 +415,11 @@ func writeFields(w *parquet.GenericWriter[any], l *layout, rows []rowRef, values
 	return w.Flush()
 }
 
+// parquetValue lends the bytes of a string to the writer, which only reads them.
 func parquetValue(v event.Value) parquet.Value {
 	switch v.Kind() {
 	case event.KindString:
-		return parquet.ByteArrayValue([]byte(v.Str()))
+		return parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(v.Str()), len(v.Str())))
 	case event.KindInt:
 		return parquet.Int64Value(v.Int())
 	case event.KindFloat:

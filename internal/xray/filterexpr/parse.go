@@ -245,6 +245,9 @@ func (p *parser) keyword(start int, w string) Keyword {
 		}
 		return Keyword{"annotation", key}
 	}
+	if w == "annotation" {
+		p.fail(p.from(start).span, "annotation needs a name: annotation.name or annotation[name]")
+	}
 	if w == "json" {
 		w = "rootcause.json"
 	}

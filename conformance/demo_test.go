@@ -38,7 +38,7 @@ func TestDemo(t *testing.T) {
 		kinds[r.Kind+" "+r.Name] = true
 		starts = append(starts, r.Start)
 	}
-	for _, want := range []string{"segment backend-flask", "subsegment activities_users", "subsegment mock-data", "span GET /api/activities/@{handle}"} {
+	for _, want := range []string{"segment backend-flask", "segment cruddur-search", "subsegment demo_fanout", "span GET /api/demo/fanout", "span GET /search"} {
 		if !kinds[want] {
 			t.Errorf("the page has no %s: %v", want, kinds)
 		}
@@ -59,7 +59,7 @@ func TestDemo(t *testing.T) {
 		t.Errorf("query by trace id: %v", rows)
 	}
 	now := time.Now().Unix()
-	out := s.aws("xray", "get-trace-summaries", "--start-time", fmt.Sprint(now-600), "--end-time", fmt.Sprint(now+60), "--filter-expression", `service("backend-flask") AND http.url CONTAINS "@andrewbrown"`)
+	out := s.aws("xray", "get-trace-summaries", "--start-time", fmt.Sprint(now-600), "--end-time", fmt.Sprint(now+60), "--filter-expression", `service("backend-flask") AND http.url CONTAINS "fanout"`)
 	if text := fmt.Sprint(out); !strings.Contains(text, trace.XRayID) {
 		t.Errorf("the X-Ray filter does not find %s: %s", trace.XRayID, text)
 	}

@@ -42,7 +42,7 @@ func TestHostileInput(t *testing.T) {
 		{"events: deep JSON", s.HTTP + "/1/events/ds", rest, deep, [2]string{}, 400, "Request body"},
 		{"logs: not JSON", s.HTTP + "/", logs, `{"logGroupName":`, [2]string{}, 400, "SerializationException"},
 		{"logs: wrong type", s.HTTP + "/", logs, `{"logGroupName":5}`, [2]string{}, 400, "SerializationException"},
-		{"logs: gzip bomb", s.HTTP + "/", logs, bomb, [2]string{"Content-Encoding", "gzip"}, 400, "Exception"},
+		{"logs: gzip bomb", s.HTTP + "/", logs, bomb, [2]string{"Content-Encoding", "gzip"}, 413, "RequestEntityTooLargeException"},
 		{"logs: deep JSON", s.HTTP + "/", logs, deep, [2]string{}, 400, "SerializationException"},
 		{"logs: unknown operation", s.HTTP + "/", "Logs_20140328.Nope", `{}`, [2]string{}, 400, "UnknownOperationException"},
 		{"xray: not JSON", s.XRay + "/TraceSegments", rest, `{`, [2]string{}, 400, "Exception"},

@@ -160,6 +160,16 @@ func TestSeed(t *testing.T) {
 		}
 		return fmt.Errorf("none of %d traces", len(list.Traces))
 	})
+	// The SDK reports what it decided every ten seconds and is told its quota.
+	eventually(t, 40*time.Second, "the statistics of the rule Cruddur", func() error {
+		out := s.aws("xray", "get-sampling-statistic-summaries")
+		for _, x := range out["SamplingStatisticSummaries"].([]any) {
+			if x.(map[string]any)["RuleName"] == "Cruddur" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%v", out)
+	})
 	stop()
 	// S4.
 	s.run("python", venv(t, "python"), "seed_expect.py", parented)
@@ -182,7 +192,7 @@ func TestSeedDynamicNaming(t *testing.T) {
 		out := s.aws(append([]string{"xray", "get-trace-summaries", "--filter-expression", filter}, window...)...)
 		return len(out["TraceSummaries"].([]any))
 	}
-	if n := count(`service("` + host + `")`); n != 1 {
+	if n := count(`service("` + host + `") AND http.url CONTAINS "home"`); n != 1 {
 		t.Errorf("%d traces of service %s, want 1", n, host)
 	}
 	// OpenTelemetry's span is of backend-flask, but in a trace of its own.

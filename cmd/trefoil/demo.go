@@ -259,7 +259,7 @@ func (t *traffic) links(ctx context.Context, a server.Addresses) error {
   Logs           %s/logs/groups/cruddur
   A query        %s/q/backend-flask?%s
 
-`, ui, id, ui, ui, ui, url.Values{"calc": {"COUNT", "P90(duration_ms)"}, "by": {"name"}}.Encode())
+`, ui, id, ui, ui, ui, url.Values{"q": {`{"calculations":[{"op":"COUNT"},{"op":"P90","column":"duration_ms"},{"op":"HEATMAP","column":"duration_ms"}],"breakdowns":["name"]}`}}.Encode())
 	return nil
 }
 

@@ -60,7 +60,7 @@ func (t *traffic) first(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("demo: %s %s: %w", s.method, s.path, err)
 		}
-		if s.path == "/api/activities/@andrewbrown" {
+		if s.path == "/api/demo/fanout" {
 			shown = id
 		}
 	}

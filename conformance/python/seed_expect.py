@@ -128,7 +128,11 @@ def graph():
 def sampling():
     out = xray().get_sampling_statistic_summaries()["SamplingStatisticSummaries"]
     mine = [s for s in out if s["RuleName"] == "Cruddur"]
-    assert sum(s["RequestCount"] for s in mine) >= 1 or sum(s["BorrowCount"] for s in mine) >= 1 or not out, out
+    assert sum(s["RequestCount"] for s in mine) >= 1, out
+    target = xray().get_sampling_targets(SamplingStatisticsDocuments=[{"RuleName": "Cruddur", "ClientID": "0" * 24, "Timestamp": now, "RequestCount": 9, "SampledCount": 1}])
+    document = target["SamplingTargetDocuments"][0]
+    equal("fixed rate", document["FixedRate"], 0.1)
+    assert document["ReservoirQuota"] >= 1, document
 
 
 def log_rows():

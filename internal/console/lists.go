@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"sort"
 	"time"
 
@@ -195,6 +196,10 @@ func (s *Server) traces(r *http.Request) (any, error) {
 	for _, t := range page.Traces {
 		if t.Logs > 0 {
 			t.Sources = append(t.Sources, "logs")
+		}
+		// A segment is named after its service; what tells requests apart is the path.
+		if u, err := url.Parse(t.URL); err == nil && u.Path != "" && t.RootName == t.RootService {
+			t.RootName = u.Path
 		}
 		out.Traces = append(out.Traces, summaryJSON{
 			TraceID: t.ID.String(), XRayID: t.ID.XRay(), Start: timeText(t.Start), DurationMS: float64(t.Duration) / 1e6,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"sort"
 	"time"
@@ -205,10 +206,12 @@ func newTraceRow(get func(string) event.Value, ds meta.Dataset) *traceRow {
 	}
 	switch {
 	case signal == "log" || ds.Kind == meta.Logs:
-		t.Kind, t.Group, t.Stream = "log", ds.Name, text(event.FieldStream)
+		// A line's own field duration_ms tells of something else than of the line.
+		t.Kind, t.Group, t.Stream, t.DurationMS = "log", ds.Name, text(event.FieldStream), 0
 		t.Message, t.Severity = text("@message", "body"), text("severity", "level", "severity_text")
 		if t.Name == "" {
-			t.Name = t.Message
+			// A structured line is known by its text.
+			t.Name = text("msg", "message", "@message", "body")
 		}
 	case annotation == "span_event" || annotation == "link":
 		t.Kind = annotation
@@ -278,12 +281,35 @@ func jsonOf(v event.Value) json.RawMessage {
 	return quoted
 }
 
+// logResolution is the resolution of CloudWatch's timestamps.
+const logResolution = int64(time.Millisecond)
+
+// clampLogs moves log lines that seem to come ahead of the first span, only because their time
+// is cut to the millisecond, to its start. Their field Timestamp keeps the stored time.
+func clampLogs(rows []*traceRow) {
+	first := int64(math.MaxInt64)
+	for _, t := range rows {
+		if t.isSpan() {
+			first = min(first, t.start)
+		}
+	}
+	for _, t := range rows {
+		if t.Kind == "log" && t.start < first && first-t.start < logResolution {
+			t.start, t.Start = first, nanosText(first)
+		}
+	}
+}
+
 // fill sets all that follows from the rows.
 func (out *traceJSON) fill(rows []*traceRow) {
+	clampLogs(rows)
 	sort.SliceStable(rows, func(i, j int) bool {
 		a, b := rows[i], rows[j]
-		if a.start != b.start {
+		switch {
+		case a.start != b.start:
 			return a.start < b.start
+		case a.isSpan() != b.isSpan():
+			return a.isSpan()
 		}
 		return a.seq < b.seq
 	})

@@ -91,9 +91,9 @@ func (s *Server) getLogEvents(ctx context.Context, r *awsapi.Request, in getLogE
 			first, last = last, first
 		}
 	case in.NextToken != "" && forward:
-		first.seq++ // what a backward page ends with is the event at the position
-	case in.NextToken != "" && last.seq > 0:
-		last.seq--
+		first = first.next() // so that the event at the position is in the page ahead of it
+	case in.NextToken != "":
+		last = last.previous()
 	}
 	out.NextForwardToken, out.NextBackwardToken = "f/"+last.digits(), "b/"+first.digits()
 	if len(p.events) == 0 && in.NextToken != "" {

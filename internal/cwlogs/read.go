@@ -35,6 +35,24 @@ type position struct {
 // digits returns 56 decimal digits that sort as the positions do.
 func (p position) digits() string { return fmt.Sprintf("%036d%020d", p.time, p.seq) }
 
+// next and previous return the places right behind and ahead of p.
+func (p position) next() position {
+	if p.seq == math.MaxInt64 {
+		return position{p.time + 1, 0}
+	}
+	return position{p.time, p.seq + 1}
+}
+
+func (p position) previous() position {
+	switch {
+	case p.seq > 0:
+		return position{p.time, p.seq - 1}
+	case p.time > 0:
+		return position{p.time - 1, math.MaxInt64}
+	}
+	return p
+}
+
 func parsePosition(digits string) (position, bool) {
 	if len(digits) != 56 || strings.Trim(digits, "0123456789") != "" {
 		return position{}, false

@@ -64,9 +64,11 @@ func (s *Server) deleteLogStream(ctx context.Context, r *awsapi.Request, in stre
 		return none{}, err
 	}
 	last := res.Rows[0]
-	err = s.cfg.Meta.DeleteLogStream(ctx, meta.DeletedStream{
-		Group: g.ID, Name: in.LogStreamName, LastSeq: uint64(last[0].Int()), LastTime: time.Unix(0, last[1].Int()),
-	})
+	d := meta.DeletedStream{Group: g.ID, Name: in.LogStreamName}
+	if !last[0].Missing() {
+		d.LastSeq, d.LastTime = uint64(last[0].Int()), time.Unix(0, last[1].Int())
+	}
+	err = s.cfg.Meta.DeleteLogStream(ctx, d)
 	if errors.Is(err, meta.ErrNotFound) {
 		err = errNoStream
 	}

@@ -150,18 +150,18 @@ type DeletedStream struct {
 	Group   event.DatasetID
 	Name    string
 	LastSeq uint64
-	// LastTime is the largest $time of those events.
+	// LastTime is the largest $time of those events; zero when there are none.
 	LastTime time.Time
 }
 
-// DeleteLogStream forgets a stream, or returns ErrNotFound. When it had events (d.LastSeq is
-// not zero), they are remembered as deleted.
+// DeleteLogStream forgets a stream, or returns ErrNotFound. When it had events, they are
+// remembered as deleted.
 func (db *DB) DeleteLogStream(ctx context.Context, d DeletedStream) error {
 	return db.tx(ctx, func(tx *sql.Tx) error {
 		if err := changed(tx.ExecContext(ctx, `DELETE FROM log_streams WHERE dataset_id = ? AND name = ?`, d.Group, d.Name)); err != nil {
 			return err
 		}
-		if d.LastSeq == 0 {
+		if d.LastTime.IsZero() {
 			return nil
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO deleted_streams (dataset_id, name, last_seq, last_time) VALUES (?, ?, ?, ?)

@@ -34,8 +34,8 @@
 // 1, or false and 0, and are shown as true and false; functions that test give 1 and 0.
 //
 // Where AWS's documentation leaves open what happens, this package does the following. Fields
-// that parse makes are shown when fields or display names them. Rows of stats with a time
-// among the groups come newest first. Groups come ahead of aggregates. dedup keeps rows that
+// that parse makes are shown when fields or display names them. Rows of stats come
+// newest first when a time is among the groups, then in the order of the groups. Groups come ahead of aggregates. dedup keeps rows that
 // lack one of its fields. stddev is that of the population, pct interpolates linearly. Weeks begin on
 // Monday. limit acts where it stands.
 package insights

@@ -372,7 +372,7 @@ func init() {
 	}
 	edge := func(op query.AggOp) func(*lowering, Call) (query.Agg, kind) {
 		return func(l *lowering, c Call) (query.Agg, kind) {
-			if l.stats > 1 {
+			if l.stats > 0 {
 				l.fail(c.Span, "%s needs events and can not follow stats", c.Name)
 			}
 			v := one(l, c)

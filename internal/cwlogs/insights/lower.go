@@ -298,7 +298,7 @@ func (l *lowering) statsCommand(c Stats) {
 	if l.late != "" {
 		l.fail(c.Span, "stats can not follow %s", l.late)
 	}
-	if l.stats++; l.stats > maxStats {
+	if l.stats == maxStats {
 		l.fail(c.Span, "a query can have at most %d stats commands", maxStats)
 	}
 	var a query.Aggregate
@@ -341,14 +341,14 @@ func (l *lowering) statsCommand(c Stats) {
 			return query.Field{Name: agg.Name}
 		}))
 	}
-	if len(order) > 0 {
-		for _, s := range columns[:len(c.By)] {
-			if s.v.kind != instant {
-				order = append(order, query.SortKey{By: s.v.e, Loose: true})
-			}
+	// AWS promises no order; this one puts the newest first and is the same each time.
+	for _, s := range columns[:len(c.By)] {
+		if s.v.kind != instant {
+			order = append(order, query.SortKey{By: s.v.e, Loose: true})
 		}
 	}
 	l.stages = append(l.stages, a)
+	l.stats++
 	l.scope = map[string]value{}
 	for _, s := range columns {
 		l.scope[s.name] = s.v

@@ -44,8 +44,8 @@ type Summary struct {
 	Error, Fault, Throttle bool
 	// Partial reports whether the trace is not complete yet.
 	Partial bool
-	// Sources holds otlp, events, xray and logs, as far as they took part; Services the
-	// names of the services.
+	// Sources holds otlp, events and xray, as far as spans came by them; Services the names
+	// of the services.
 	Sources, Services []string
 }
 

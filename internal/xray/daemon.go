@@ -215,8 +215,8 @@ func (s *Server) expireLoop(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
-			if err := s.expire(ctx); err != nil && ctx.Err() == nil {
+		case now := <-tick.C:
+			if err := s.expire(ctx, now); err != nil && ctx.Err() == nil {
 				s.cfg.Log.Error("store documents in progress", "error", err)
 			}
 		}

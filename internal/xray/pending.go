@@ -171,9 +171,10 @@ func (p *pending) overdue(now time.Time) map[string][]*document {
 	return out
 }
 
-// expire stores the overdue documents as they are: their events say that they are in progress.
-func (s *Server) expire(ctx context.Context) error {
-	for environment, docs := range s.pending.overdue(time.Now()) {
+// expire stores the documents that are overdue at a time as they are: their events say that they
+// are in progress.
+func (s *Server) expire(ctx context.Context, now time.Time) error {
+	for environment, docs := range s.pending.overdue(now) {
 		b, err := s.batch(ctx, environment, docs)
 		if err != nil {
 			return err

@@ -89,7 +89,7 @@ func annotated(name string) bool {
 		"span.num_events", "span.num_links", "library.name", "library.version":
 		return false
 	}
-	for _, p := range []string{"$", "meta.", "trace.", "telemetry.", "exception.", "process.", "scope."} {
+	for _, p := range []string{"$", "meta.", "trace.", "telemetry.", "exception.", "process.", "scope.", "resource."} {
 		if strings.HasPrefix(name, p) {
 			return false
 		}

@@ -360,10 +360,7 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 	}
 	for i := range page.Traces {
 		sum := &page.Traces[i]
-		if n := logs[sum.ID]; n > 0 {
-			sum.Logs += n
-			sum.Sources = append(sum.Sources, "logs")
-		}
+		sum.Logs += logs[sum.ID]
 	}
 	return page, nil
 }

@@ -445,7 +445,7 @@ func TestUDP(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- f.server.ServeUDP(ctx, conn) }()
-	client, err := net.Dial("udp", conn.LocalAddr().String()) //nolint:noctx // no name is looked up
+	client, err := net.DialUDP("udp", nil, conn.LocalAddr().(*net.UDPAddr))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -578,4 +578,31 @@ func compact(t testing.TB, v any) string {
 		t.Fatal(err)
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// TestDeadline gives up on the end of a document; a complete one still takes its place later.
+func TestDeadline(t *testing.T) {
+	f := start(t, t.TempDir())
+	doc := `{"id":"0000000000000001","name":"a","trace_id":"` + traceA + `","start_time":1602537377.5,`
+	f.put(t, doc+`"in_progress":true}`)
+	for _, late := range []bool{false, true} {
+		now := time.Now()
+		if late {
+			now = now.Add(2 * time.Hour)
+		}
+		if err := f.server.Expire(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+		waiting, err := f.meta.PendingSegments(t.Context())
+		if err != nil || (len(waiting) == 0) != late {
+			t.Errorf("late %v: %d documents wait, %v", late, len(waiting), err)
+		}
+		if got := f.segmentsOf(t, traceA); got["a"]["in_progress"] != true {
+			t.Errorf("late %v: %v", late, got)
+		}
+	}
+	f.put(t, doc+`"end_time":1602537378}`)
+	if got := f.segmentsOf(t, traceA); got["a"]["end_time"] != 1602537378.0 {
+		t.Errorf("complete: %v", got)
+	}
 }

@@ -1,0 +1,64 @@
+package xray
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/query"
+	"github.com/trefoil-o11y/trefoil/internal/xray/filterexpr"
+)
+
+// FuzzDocument makes a trace of two arbitrary documents and derives everything from it.
+func FuzzDocument(f *testing.F) {
+	const a = `"trace_id":"1-5f84c7a1-e7d1852db8c4fd35d88bf49a",`
+	f.Add(`{`+a+`"id":"0000000000000001","name":"front","start_time":1602537377,"end_time":1602537379,"subsegments":[{"id":"0000000000000002","name":"DynamoDB","namespace":"aws","start_time":1602537377.5,"end_time":1602537378.5,"fault":true,"aws":{"table_name":"t"}}]}`,
+		`{`+a+`"id":"0000000000000003","parent_id":"0000000000000002","name":"leaf","type":"subsegment","start_time":1602537377.6,"end_time":1602537378.4,"cause":{"exceptions":[{"type":"Boom"}]},"annotations":{"k":"v"}}`)
+	f.Add(`[{"id":1},[]]`, `{`+a+`"id":"0000000000000001","name":"a","start_time":1,"in_progress":true,"aws":{"a":{"b":[1]}},"links":[{"trace_id":"x"}]}`)
+	src := `service() { ok } OR edge() { fault } OR rootcause.fault.entity OR rootcause.responsetime.service OR annotation.x = 1 OR message = "x"`
+	tree, err := filterexpr.Parse(src)
+	if err != nil {
+		f.Fatal(err)
+	}
+	where, err := filterexpr.Lower(tree, src, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, one, two string) {
+		var docs []*document
+		var id event.TraceID
+		for _, text := range append(splitDocuments(one), splitDocuments(two)...) {
+			d, refused := parseDocument(text)
+			if (d == nil) == (refused == nil) {
+				t.Fatalf("%q: %v, %v", text, d, refused)
+			}
+			if d == nil || !id.IsZero() && d.trace != id {
+				continue
+			}
+			id = d.trace
+			docs = append(docs, d)
+			b := event.NewBatch(1)
+			appendDocument(b, d, 0)
+		}
+		tr := assemble(id, docs)
+		if tr == nil {
+			return
+		}
+		if tr.end < tr.start || tr.entry == nil {
+			t.Fatalf("%v to %v, entry %v", tr.start, tr.end, tr.entry)
+		}
+		query.Holds(where, tr.row("123456789012"))
+		g := newGraph("123456789012")
+		g.add(tr)
+		for name, v := range map[string]any{"summary": tr.summary("123456789012"), "trace": tr.out(), "graph": g.services()} {
+			if _, err := json.Marshal(v); err != nil {
+				t.Fatalf("%s of %q, %q: %v", name, one, two, err)
+			}
+		}
+		for _, e := range tr.segments {
+			if doc := tr.render(e); !json.Valid(doc) {
+				t.Fatalf("%q, %q: document %q", one, two, doc)
+			}
+		}
+	})
+}

@@ -87,7 +87,7 @@ func (s *Server) trace(r *http.Request) (any, error) {
 	began := time.Now()
 	id, err := event.ParseTraceID(r.PathValue("id"))
 	if err != nil {
-		return nil, badRequest("%v", err)
+		return nil, &apiError{http.StatusNotFound, errNoTrace.code, err.Error(), nil}
 	}
 	found, err := s.traceRows(r.Context(), id)
 	if err != nil {

@@ -560,7 +560,7 @@ function WaterfallRow({
       aria-expanded={open}
       aria-selected={selected}
       aria-rowindex={rowIndex}
-      aria-label={`${row.message ?? row.name}, ${what.filter(Boolean).join(", ")}`}
+      aria-label={`${row.name}, ${what.filter(Boolean).join(", ")}`}
       data-source={row.source}
       tabIndex={focusable ? 0 : -1}
       onClick={onSelect}
@@ -590,7 +590,7 @@ function WaterfallRow({
         <StatusIcon status={trouble} size={12} />
         {mark ? (
           <span className={row.kind === "log" ? "cut mono" : "cut"} title={row.message ?? row.name}>
-            {row.message ?? row.name}
+            {row.name}
           </span>
         ) : (
           <span className={row.inferred ? "cut inferred" : "cut"} title={`${row.service}: ${row.name}`}>

@@ -31,7 +31,7 @@ func (s *Server) Groups(ctx context.Context, environment, prefix string) ([]Grou
 	if err != nil {
 		return nil, err
 	}
-	sizes, err := s.sizesOf(ctx, environment, groups)
+	sizes, err := s.sizesOf(ctx, environment)
 	if err != nil {
 		return nil, err
 	}

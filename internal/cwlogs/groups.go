@@ -148,7 +148,7 @@ func (s *Server) describeLogGroups(ctx context.Context, r *awsapi.Request, in de
 	}
 	var sizes map[event.DatasetID]size
 	if in.LogGroupNamePattern == "" {
-		if sizes, err = s.sizesOf(ctx, r.Caller.Environment, all); err != nil {
+		if sizes, err = s.soonSizes(ctx, r.Caller.Environment); err != nil {
 			return out, err
 		}
 	}

@@ -2,18 +2,25 @@ package cwlogs
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
-	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
-// sizesAge is how long the counted sizes of groups are believed; what is written meanwhile is
-// added to them, what expires is not taken off.
-const sizesAge = 5 * time.Minute
+const (
+	// sizesAge is how long counted sizes are believed. What is written in the meantime is
+	// added to them, what expires is not taken off.
+	sizesAge = 5 * time.Minute
+	// countTimeout bounds one count, describeWait how long DescribeLogGroups waits for it:
+	// clients call it when they start and can do without the sizes.
+	countTimeout = 10 * time.Minute
+	describeWait = 3 * time.Second
+)
 
 // messageBytes is the length of an event's message in UTF-8.
 var messageBytes = query.Call{Fn: "byte_len", Args: []query.Expr{query.Field{Name: fieldMessage}}}
@@ -26,46 +33,108 @@ type size struct {
 
 // sizes keeps the sizes of the groups of each environment, since counting reads all messages.
 type sizes struct {
-	mu   sync.Mutex // guards below
-	envs map[string]*counted
+	mu   sync.Mutex // guards below and what the environments hold
+	envs map[string]*envSizes
 }
 
-type counted struct {
-	at     time.Time
+type envSizes struct {
+	at     time.Time // zero when nothing was counted
 	groups map[event.DatasetID]size
+	// running is the count that runs, nil when none does.
+	running *counting
 }
 
-func newSizes() *sizes { return &sizes{envs: map[string]*counted{}} }
+// counting is one count; err may be read once done is closed.
+type counting struct {
+	done chan struct{}
+	err  error
+}
+
+func newSizes() *sizes { return &sizes{envs: map[string]*envSizes{}} }
 
 // add counts events that were written.
 func (z *sizes) add(environment string, group event.DatasetID, more size) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	if c := z.envs[environment]; c != nil {
-		was := c.groups[group]
-		c.groups[group] = size{was.events + more.events, was.bytes + more.bytes, max(was.last, more.last)}
+	if e := z.envs[environment]; e != nil && e.groups != nil {
+		was := e.groups[group]
+		e.groups[group] = size{was.events + more.events, was.bytes + more.bytes, max(was.last, more.last)}
 	}
 }
 
-// forget has the sizes counted anew.
+// forget has the sizes counted anew; a count that runs serves only those who wait for it.
 func (z *sizes) forget(environment string) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	delete(z.envs, environment)
 }
 
-// sizesOf returns the sizes of the groups of an environment, which groups must list in full.
-// They are exact when no event expires or is written in the meantime.
-func (s *Server) sizesOf(ctx context.Context, environment string, groups []meta.LogGroup) (map[event.DatasetID]size, error) {
-	s.size.mu.Lock()
-	c := s.size.envs[environment]
-	if c != nil && time.Since(c.at) < sizesAge {
-		defer s.size.mu.Unlock()
-		return cloned(c.groups), nil
+// sizesOf returns the sizes of the groups of an environment; groups without events are left
+// out. It waits for a count that is needed until ctx ends. Sizes are exact unless events
+// expire, or are written while the count runs.
+func (s *Server) sizesOf(ctx context.Context, environment string) (map[event.DatasetID]size, error) {
+	z := s.size
+	z.mu.Lock()
+	e := z.envs[environment]
+	if e == nil {
+		e = &envSizes{}
+		z.envs[environment] = e
 	}
-	s.size.mu.Unlock()
+	if e.groups != nil && time.Since(e.at) < sizesAge {
+		defer z.mu.Unlock()
+		return maps.Clone(e.groups), nil
+	}
+	c := e.running
+	if c == nil {
+		c = &counting{done: make(chan struct{})}
+		e.running = c
+		go s.count(environment, e, c)
+	}
+	z.mu.Unlock()
+	select {
+	case <-c.done:
+		if c.err != nil {
+			return nil, c.err
+		}
+		z.mu.Lock()
+		defer z.mu.Unlock()
+		return maps.Clone(e.groups), nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
 
-	c = &counted{at: time.Now(), groups: map[event.DatasetID]size{}}
+// soonSizes is sizesOf for those who can not wait: after describeWait the sizes are empty.
+func (s *Server) soonSizes(ctx context.Context, environment string) (map[event.DatasetID]size, error) {
+	wait, cancel := context.WithTimeout(ctx, describeWait)
+	defer cancel()
+	sizes, err := s.sizesOf(wait, environment)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return nil, nil
+	}
+	return sizes, err
+}
+
+// count fills e and ends c. It belongs to no request, since many may wait for it.
+func (s *Server) count(environment string, e *envSizes, c *counting) {
+	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
+	defer cancel()
+	at := time.Now()
+	groups, err := s.countGroups(ctx, environment)
+	s.size.mu.Lock()
+	defer s.size.mu.Unlock()
+	if c.err = err; err == nil {
+		e.at, e.groups = at, groups
+	}
+	e.running = nil
+	close(c.done)
+}
+
+func (s *Server) countGroups(ctx context.Context, environment string) (map[event.DatasetID]size, error) {
+	groups, err := s.cfg.Meta.LogGroups(ctx, environment)
+	if err != nil {
+		return nil, err
+	}
 	ids := make([]event.DatasetID, len(groups))
 	for i, g := range groups {
 		ids[i] = g.ID
@@ -90,20 +159,10 @@ func (s *Server) sizesOf(ctx context.Context, environment string, groups []meta.
 	if err != nil {
 		return nil, fmt.Errorf("count the events of the log groups: %w", err)
 	}
+	out := map[event.DatasetID]size{}
 	for _, row := range res.Rows {
 		n := row[1].Int()
-		c.groups[event.DatasetID(row[0].Int())] = size{n, row[2].Int() + n*eventOverhead, row[3].Int()}
+		out[event.DatasetID(row[0].Int())] = size{n, row[2].Int() + n*eventOverhead, row[3].Int()}
 	}
-	s.size.mu.Lock()
-	defer s.size.mu.Unlock()
-	s.size.envs[environment] = c
-	return cloned(c.groups), nil
-}
-
-func cloned(m map[event.DatasetID]size) map[event.DatasetID]size {
-	out := make(map[event.DatasetID]size, len(m))
-	for k, v := range m {
-		out[k] = v
-	}
-	return out
+	return out, nil
 }

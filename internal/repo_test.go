@@ -55,7 +55,8 @@ func TestModulesHaveNoReplace(t *testing.T) {
 }
 
 func TestUnfinishedMarks(t *testing.T) {
-	mark := regexp.MustCompile(`\b(TODO|FIXME|XXX)\b|t\.Skip|time\.Sleep\(`)
+	mark := regexp.MustCompile(`\b(TODO|FIXME|XXX)\b|\bt\.Skip`)
+	sleep := regexp.MustCompile(`\btime\.Sleep\(`)
 	for _, f := range tracked(t) {
 		if filepath.Ext(f) != ".go" || strings.HasSuffix(f, "repo_test.go") {
 			continue
@@ -64,8 +65,10 @@ func TestUnfinishedMarks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// In a bubble of testing/synctest a sleep takes no time.
+		bubble := strings.Contains(string(text), `"testing/synctest"`)
 		for i, line := range strings.Split(string(text), "\n") {
-			if mark.MatchString(line) {
+			if mark.MatchString(line) || sleep.MatchString(line) && !bubble {
 				t.Errorf("%s:%d: %s", f, i+1, strings.TrimSpace(line))
 			}
 		}

@@ -18,7 +18,8 @@ const module = "github.com/trefoil-o11y/trefoil/"
 var allowed = map[string][]string{
 	"internal/event":                {},
 	"internal/syntax":               {},
-	"internal/awsapi":               {},
+	"internal/body":                 {},
+	"internal/awsapi":               {"internal/body"},
 	"ui":                            {},
 	"internal/query":                {"internal/event"},
 	"internal/xray/filterexpr":      {"internal/event", "internal/query", "internal/syntax"},
@@ -30,8 +31,8 @@ var allowed = map[string][]string{
 	"internal/store/storetest":      {"internal/event", "internal/query", "internal/query/querytest", "internal/store"},
 	"internal/meta":                 {"internal/event"},
 	"internal/ingest":               {"internal/event", "internal/store"},
-	"internal/otlp":                 {"internal/event", "internal/ingest", "internal/meta"},
-	"internal/honeycomb":            {"internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store", "internal/syntax"},
+	"internal/otlp":                 {"internal/body", "internal/event", "internal/ingest", "internal/meta"},
+	"internal/honeycomb":            {"internal/body", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store", "internal/syntax"},
 	"internal/xray": {
 		"internal/awsapi", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store", "internal/syntax", "internal/xray/filterexpr",
 	},

@@ -5,16 +5,16 @@ package awsapi
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
+
+	"github.com/trefoil-o11y/trefoil/internal/body"
 )
 
 // Error is an answer that is not a success, in the vendor's terms.
@@ -112,16 +112,16 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, r, err)
 		return
 	}
-	body := []byte("{}")
+	text := []byte("{}")
 	if out != nil {
-		if body, err = json.Marshal(out); err != nil {
+		if text, err = json.Marshal(out); err != nil {
 			s.writeError(w, r, fmt.Errorf("encode answer: %w", err))
 			return
 		}
 	}
 	w.Header().Set("Content-Type", s.contentType())
-	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-	_, _ = w.Write(body)
+	w.Header().Set("Content-Length", fmt.Sprint(len(text)))
+	_, _ = w.Write(text)
 }
 
 func (s *Service) contentType() string {
@@ -140,46 +140,25 @@ func (s *Service) call(w http.ResponseWriter, r *http.Request, req *Request) (an
 	if !ok {
 		return nil, &Error{Status: http.StatusBadRequest, Code: "UnknownOperationException", Message: fmt.Sprintf("%s is not an operation that this server answers", strings.TrimPrefix(name, "/"))}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.MaxBody))
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, s.TooLarge
-		}
+	raw, err := body.Read(w, r, s.MaxBody)
+	switch {
+	case errors.Is(err, body.ErrTooLarge):
+		return nil, s.TooLarge
+	case err != nil:
 		return nil, Errorf("SerializationException", "the request body could not be read")
 	}
 	req.Caller, err = s.Auth.Check(r, raw, s.Unsigned != nil && s.Unsigned(name))
 	if err != nil {
 		return nil, err
 	}
-	req.Body, err = inflate(r.Header.Get("Content-Encoding"), raw, s.MaxInflated)
-	if errors.Is(err, errTooLarge) {
+	req.Body, err = body.Inflate(r.Header.Get("Content-Encoding"), raw, s.MaxInflated)
+	switch {
+	case errors.Is(err, body.ErrTooLarge):
 		return nil, s.TooLarge
-	}
-	if err != nil {
-		return nil, Errorf("SerializationException", "the request body is not valid gzip")
+	case err != nil:
+		return nil, Errorf("SerializationException", "the request body is not in the encoding that Content-Encoding names")
 	}
 	return op(r.Context(), req)
-}
-
-var errTooLarge = errors.New("too large")
-
-func inflate(encoding string, raw []byte, limit int64) ([]byte, error) {
-	if !strings.EqualFold(strings.TrimSpace(encoding), "gzip") {
-		return raw, nil
-	}
-	z, err := gzip.NewReader(bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	out, err := io.ReadAll(io.LimitReader(z, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(out)) > limit {
-		return nil, errTooLarge
-	}
-	return out, nil
 }
 
 func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) {
@@ -198,12 +177,12 @@ func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	if s.TargetPrefix == "" {
 		member = "Message"
 	}
-	body := map[string]json.RawMessage{}
+	members := map[string]json.RawMessage{}
 	for k, v := range e.Extra {
-		body[k] = v
+		members[k] = v
 	}
-	body["__type"], body[member] = quoted(e.Code), quoted(e.Message)
-	text, merr := json.Marshal(body)
+	members["__type"], members[member] = quoted(e.Code), quoted(e.Message)
+	text, merr := json.Marshal(members)
 	if merr != nil {
 		s.Log.Error("encode an error of an aws operation", "error", merr)
 		text = []byte(`{"__type":"` + s.InternalError + `"}`)

@@ -11,10 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/trefoil-o11y/trefoil/internal/body"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
@@ -149,42 +148,20 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, limit int64) (env
 }
 
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	encoding := r.Header.Get("Content-Encoding")
+	raw, err := body.Read(w, r, limit)
+	if err == nil {
+		raw, err = body.Inflate(encoding, raw, limit)
+	}
+	switch {
+	case errors.Is(err, body.ErrTooLarge):
 		return nil, errTooLarge
-	}
-	if err != nil {
+	case errors.Is(err, body.ErrEncoding) && strings.EqualFold(encoding, "gzip"):
+		return nil, &apiError{http.StatusBadRequest, "invalid gzip data"}
+	case err != nil:
 		return nil, errMalformed
 	}
-	var in io.Reader
-	switch strings.ToLower(r.Header.Get("Content-Encoding")) {
-	case "", "identity":
-		return raw, nil
-	case "gzip":
-		z, err := gzip.NewReader(bytes.NewReader(raw))
-		if err != nil {
-			return nil, &apiError{http.StatusBadRequest, "invalid gzip data"}
-		}
-		in = z
-	case "zstd":
-		z, err := zstd.NewReader(bytes.NewReader(raw), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
-		if err != nil {
-			return nil, errMalformed
-		}
-		defer z.Close()
-		in = z
-	default:
-		return nil, errMalformed
-	}
-	body, err := io.ReadAll(io.LimitReader(in, limit+1))
-	if int64(len(body)) > limit {
-		return nil, errTooLarge
-	}
-	if err != nil {
-		return nil, errMalformed
-	}
-	return body, nil
+	return raw, nil
 }
 
 func isMsgpack(r *http.Request) bool {

@@ -7,13 +7,13 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 	"go.opentelemetry.io/collector/pdata/plog/plogotlp"
 	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	statuspb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/trefoil-o11y/trefoil/internal/body"
 )
 
 // Traces serves POST /v1/traces.
@@ -119,9 +119,9 @@ func (r *Receiver) endpoint(serve func(req *http.Request, asJSON bool, body []by
 			_, _ = io.WriteString(w, errContentType.msg)
 			return
 		}
-		body, err := readBody(w, req)
+		text, err := readBody(w, req)
 		if err == nil {
-			err = serve(req, asJSON, body)
+			err = serve(req, asJSON, text)
 		}
 		if err != nil {
 			f := r.failureOf(req.Context(), err)
@@ -129,16 +129,16 @@ func (r *Receiver) endpoint(serve func(req *http.Request, asJSON bool, body []by
 				w.Header().Set("Retry-After", "1")
 			}
 			st := &statuspb.Status{Code: int32(f.code), Message: f.msg}
-			text, merr := proto.Marshal(st)
+			answer, merr := proto.Marshal(st)
 			if asJSON {
-				text, merr = protojson.Marshal(st)
+				answer, merr = protojson.Marshal(st)
 			}
 			if merr != nil {
 				r.cfg.Log.Error("encode otlp status", "error", merr)
 			}
 			w.Header().Set("Content-Type", contentType)
 			w.WriteHeader(f.status)
-			_, _ = w.Write(text)
+			_, _ = w.Write(answer)
 			return
 		}
 		// The response message has no fields to tell: it is empty in either encoding.
@@ -159,40 +159,15 @@ func setCORS(w http.ResponseWriter) {
 }
 
 func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	raw, err := io.ReadAll(http.MaxBytesReader(w, req.Body, MaxBody))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	raw, err := body.Read(w, req, MaxBody)
+	if err == nil {
+		raw, err = body.Inflate(req.Header.Get("Content-Encoding"), raw, MaxBody)
+	}
+	switch {
+	case errors.Is(err, body.ErrTooLarge):
 		return nil, errTooLarge
-	}
-	if err != nil {
+	case err != nil:
 		return nil, errParse
 	}
-	var in io.Reader
-	switch strings.ToLower(req.Header.Get("Content-Encoding")) {
-	case "", "identity":
-		return raw, nil
-	case "gzip":
-		z, err := gzip.NewReader(bytes.NewReader(raw))
-		if err != nil {
-			return nil, errParse
-		}
-		in = z
-	case "zstd":
-		z, err := zstd.NewReader(bytes.NewReader(raw), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(4*MaxBody))
-		if err != nil {
-			return nil, errParse
-		}
-		defer z.Close()
-		in = z
-	default:
-		return nil, errParse
-	}
-	body, err := io.ReadAll(io.LimitReader(in, MaxBody+1))
-	if len(body) > MaxBody {
-		return nil, errTooLarge
-	}
-	if err != nil {
-		return nil, errParse
-	}
-	return body, nil
+	return raw, nil
 }

@@ -121,7 +121,12 @@ func (s *Server) traceRows(ctx context.Context, id event.TraceID) (*found, error
 	if err != nil {
 		return nil, err
 	}
-	res, err := s.cfg.Store.Query(ctx, &query.Query{Datasets: ids, Stages: []query.Stage{query.Filter{Where: query.EqStr(event.FieldTrace, id.String())}}})
+	alive, err := s.cfg.Logs.Alive(ctx, s.cfg.Environment)
+	if err != nil {
+		return nil, err
+	}
+	where := query.All(query.EqStr(event.FieldTrace, id.String()), alive)
+	res, err := s.cfg.Store.Query(ctx, &query.Query{Datasets: ids, Stages: []query.Stage{query.Filter{Where: where}}})
 	if err != nil {
 		return nil, fmt.Errorf("read trace %s: %w", id, err)
 	}

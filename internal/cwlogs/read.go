@@ -183,6 +183,24 @@ func (s *Server) alive(ctx context.Context, environment string, groups []event.D
 	return query.Not{X: query.Or{X: gone}}, nil
 }
 
+// Alive is the condition that leaves out the events of deleted streams, for readers of the same
+// store outside of this package; nil when there is nothing to leave out.
+func (s *Server) Alive(ctx context.Context, environment string) (query.Expr, error) {
+	list, err := s.cfg.Meta.DeletedStreams(ctx, environment)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	groups := map[event.DatasetID]bool{}
+	var ids []event.DatasetID
+	for _, d := range list {
+		if !groups[d.Group] {
+			groups[d.Group] = true
+			ids = append(ids, d.Group)
+		}
+	}
+	return s.alive(ctx, environment, ids, time.Time{})
+}
+
 func order(desc bool) query.Sort {
 	return query.Sort{Keys: []query.SortKey{
 		{By: query.Field{Name: event.FieldTime}, Desc: desc}, {By: query.Field{Name: event.FieldSeq}, Desc: desc},

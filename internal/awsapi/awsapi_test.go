@@ -186,3 +186,20 @@ func TestCallerIdentity(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAuthorization(f *testing.F) {
+	f.Add("AWS4-HMAC-SHA256 Credential=AKID/20261123/us-east-1/logs/aws4_request, SignedHeaders=host;x-amz-date, Signature=0", "", "20261123T000000Z")
+	f.Add("", "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKID/20261123/r/s/aws4_request&X-Amz-SignedHeaders=host&X-Amz-Signature=0&X-Amz-Expires=9&X-Amz-Date=20261123T000000Z", "")
+	f.Fuzz(func(t *testing.T, authorization, query, date string) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("{}"))
+		r.URL.RawQuery = query
+		r.Header.Set("Authorization", authorization)
+		r.Header.Set("X-Amz-Date", date)
+		r.Header.Set("X-Amz-Target", "Echo_1.Echo")
+		rec := httptest.NewRecorder()
+		service(awsapi.Strict).ServeHTTP(rec, r)
+		if rec.Code != http.StatusBadRequest && rec.Code != http.StatusForbidden {
+			t.Errorf("%q %q: status %d %s", authorization, query, rec.Code, rec.Body)
+		}
+	})
+}

@@ -212,20 +212,35 @@ func listen(ctx context.Context, cfg *Config) (_ *listeners, err error) {
 		ln   *net.Listener
 		flag string
 		addr string
-	}{{&l.http, "--http", cfg.HTTP}, {&l.otlpGRPC, "--otlp-grpc", cfg.OTLPGRPC}, {&l.otlpHTTP, "--otlp-http", cfg.OTLPHTTP}, {&l.xrayTCP, "--xray", cfg.XRay}} {
+	}{{&l.http, "--http", cfg.HTTP}, {&l.otlpGRPC, "--otlp-grpc", cfg.OTLPGRPC}, {&l.otlpHTTP, "--otlp-http", cfg.OTLPHTTP}} {
 		if *x.ln, err = lc.Listen(ctx, "tcp", x.addr); err != nil {
 			return nil, listenError(x.flag, x.addr, err)
 		}
 	}
-	// UDP takes the port that TCP got, since clients are told one address for both.
+	for range 20 {
+		// A free port of TCP's may be taken in UDP: then another one is tried.
+		err = l.listenXRay(ctx, cfg.XRay)
+		if _, port, _ := net.SplitHostPort(cfg.XRay); err == nil || port != "0" {
+			break
+		}
+	}
+	return l, err
+}
+
+// listenXRay opens TCP and UDP on one port, since clients are told one address for both.
+func (l *listeners) listenXRay(ctx context.Context, address string) (err error) {
+	var lc net.ListenConfig
+	if l.xrayTCP, err = lc.Listen(ctx, "tcp", address); err != nil {
+		return listenError("--xray", address, err)
+	}
 	addr, ok := l.xrayTCP.Addr().(*net.TCPAddr)
 	if !ok {
-		return nil, fmt.Errorf("--xray: unexpected address %v", l.xrayTCP.Addr())
+		return fmt.Errorf("--xray: unexpected address %v", l.xrayTCP.Addr())
 	}
 	if l.xrayUDP, err = net.ListenUDP("udp", &net.UDPAddr{IP: addr.IP, Port: addr.Port, Zone: addr.Zone}); err != nil {
-		return nil, listenError("--xray", addr.String()+" (udp)", err)
+		return errors.Join(listenError("--xray", addr.String()+" (udp)", err), l.xrayTCP.Close())
 	}
-	return l, nil
+	return nil
 }
 
 func listenError(flag, addr string, err error) error {

@@ -3,6 +3,7 @@ package xray
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strconv"
@@ -342,16 +343,23 @@ type serviceGraphOut struct {
 	ContainsOldGroupVersions bool
 }
 
-// activeTraces visits the traces of a range that a condition holds for.
+// activeTraces visits the traces of a range that a condition holds for. More than
+// maxGraphTraces in the range is an error: a graph of a part would be wrong.
 func (s *Server) activeTraces(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats, visit func(*trace)) error {
 	n := 0
-	return s.scan(ctx, t, traceRange{byEvent, from, to}, nil, stats, func(tr *trace) bool {
+	err := s.scan(ctx, t, traceRange{byEvent, from, to}, nil, stats, func(tr *trace) bool {
+		if n++; n > maxGraphTraces {
+			return false
+		}
 		if where == nil || query.Holds(where, tr.row(t.account)) {
 			visit(tr)
 		}
-		n++
-		return n < maxGraphTraces
+		return true
 	})
+	if err == nil && n > maxGraphTraces {
+		err = errors.Join(awsapi.Errorf(codeInvalidRequest, "The time range has more than %d traces. Ask for a shorter one.", maxGraphTraces), query.ErrTooLarge)
+	}
+	return err
 }
 
 func (s *Server) getServiceGraph(ctx context.Context, r *awsapi.Request, in serviceGraphIn) (*serviceGraphOut, error) {

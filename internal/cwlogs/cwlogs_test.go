@@ -107,8 +107,6 @@ func (r *rig) post(op string, body []byte, header http.Header) (int, []byte) {
 	return res.StatusCode, text
 }
 
-type object = map[string]json.RawMessage
-
 // call makes a call that must succeed and decodes its answer into out, unless that is nil.
 func (r *rig) call(op, body string, out any) {
 	r.t.Helper()

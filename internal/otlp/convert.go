@@ -122,8 +122,6 @@ func thresholdRate(traceState string) uint32 {
 	return 1
 }
 
-func setRate(b *event.Batch, rate uint32) { b.Headers[len(b.Headers)-1].SampleRate = max(rate, 1) }
-
 // attributes sets fields for a map; nested maps become dotted names.
 func attributes(b *event.Batch, prefix string, m pcommon.Map, depth int) {
 	for k, v := range m.All() {

@@ -23,7 +23,8 @@ import (
 const (
 	walMagic    = "TREFWAL\x01"
 	frameHeader = 8
-	// maxFrame bounds a frame's body, so that a damaged length can not ask for all memory.
+	// maxFrame bounds a frame's body and what it decompresses to, so that a damaged length can
+	// not ask for all memory.
 	maxFrame = 1 << 30
 )
 
@@ -35,9 +36,14 @@ type wal struct {
 	num  uint64
 	file *os.File
 	size int64
-	buf  []byte
-	comp []byte
+	// limit is the largest frame, before and after compression; see maxFrame.
+	limit int
+	sync  func(*os.File) error
+	buf   []byte
+	comp  []byte
 }
+
+func fdatasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
 func walName(num uint64) string { return fmt.Sprintf("%016d.wal", num) }
 
@@ -47,7 +53,7 @@ func createWAL(dir string, num uint64) (*wal, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wal{dir: dir, num: num, file: f, size: int64(len(walMagic))}
+	w := &wal{dir: dir, num: num, file: f, size: int64(len(walMagic)), limit: maxFrame, sync: fdatasync}
 	if _, err := f.WriteString(walMagic); err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
@@ -64,13 +70,16 @@ func (w *wal) append(batches []*event.Batch) (broken bool, err error) {
 	for _, b := range batches {
 		w.buf = b.AppendBinary(w.buf)
 	}
+	if len(w.buf) > w.limit {
+		return false, fmt.Errorf("frame of %d bytes is larger than %d", len(w.buf), w.limit)
+	}
 	if need := frameHeader + s2.MaxEncodedLen(len(w.buf)); cap(w.comp) < need {
 		w.comp = make([]byte, need)
 	}
 	w.comp = w.comp[:cap(w.comp)]
 	body := s2.Encode(w.comp[frameHeader:], w.buf)
-	if len(body) > maxFrame {
-		return false, fmt.Errorf("frame of %d bytes is larger than %d", len(body), maxFrame)
+	if len(body) > w.limit {
+		return false, fmt.Errorf("frame of %d compressed bytes is larger than %d", len(body), w.limit)
 	}
 	frame := w.comp[:frameHeader+len(body)]
 	binary.LittleEndian.PutUint32(frame, uint32(len(body)))
@@ -78,9 +87,11 @@ func (w *wal) append(batches []*event.Batch) (broken bool, err error) {
 	if _, err := w.file.WriteAt(frame, w.size); err != nil {
 		return w.file.Truncate(w.size) != nil, err
 	}
-	if err := unix.Fdatasync(int(w.file.Fd())); err != nil {
+	if err := w.sync(w.file); err != nil {
 		// After a failed sync the kernel may have forgotten dirty pages: what the file holds
-		// is unknown.
+		// is unknown. The frame is cut off all the same, for the caller is told that it was not
+		// stored and may store it again.
+		_ = w.file.Truncate(w.size)
 		return true, err
 	}
 	w.size += int64(len(frame))
@@ -103,7 +114,7 @@ func readWAL(path string, yield func(*event.Batch) error) (good, torn int64, err
 	}
 	magic := make([]byte, len(walMagic))
 	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != walMagic {
-		if st.Size() < int64(len(walMagic)) {
+		if st.Size() <= int64(len(walMagic)) {
 			return 0, st.Size(), nil // died while creating it
 		}
 		return 0, 0, fmt.Errorf("%s is not a write-ahead log", path)
@@ -115,7 +126,8 @@ func readWAL(path string, yield func(*event.Batch) error) (good, torn int64, err
 			break
 		}
 		n := int64(binary.LittleEndian.Uint32(head[:]))
-		if n > maxFrame || pos+frameHeader+n > st.Size() {
+		// No frame is empty: zeros are what a file system leaves of data that it lost.
+		if n == 0 || n > maxFrame || pos+frameHeader+n > st.Size() {
 			break
 		}
 		body := make([]byte, n)

@@ -16,8 +16,9 @@ export function clientKinds(status: Status): ClientKind[] {
   const otlp = `http://${status.addresses.otlp_http ?? status.addresses.http}`;
   const daemon = status.addresses.xray ?? status.addresses.http.replace(/:\d+$/, ":2000");
   const key = status.auth === "off" ? "any" : "YOUR_KEY";
-  const aws = `export AWS_ACCESS_KEY_ID=${status.auth === "strict" ? "YOUR_ACCESS_KEY" : "test"} AWS_SECRET_ACCESS_KEY=${status.auth === "strict" ? "YOUR_SECRET" : "test"} AWS_DEFAULT_REGION=${status.region}`;
+  const aws = `export AWS_ACCESS_KEY_ID=${status.auth === "off" ? "test" : "YOUR_ACCESS_KEY"} AWS_SECRET_ACCESS_KEY=${status.auth === "off" ? "test" : "YOUR_SECRET"} AWS_DEFAULT_REGION=${status.region}`;
   const grpc = status.addresses.otlp_grpc;
+  const flags = remoteFlags(status);
   return [
     {
       id: "all",
@@ -25,8 +26,11 @@ export function clientKinds(status: Status): ClientKind[] {
       intro:
         "The shortest way: one command sets every variable, for OpenTelemetry, Honeycomb, X-Ray and CloudWatch Logs clients alike.",
       steps: [
-        { title: "In this shell, from now on", text: 'eval "$(trefoil env)"' },
-        { title: "Or for one command; its output becomes a log group too", text: "trefoil run -- python app.py" },
+        { title: "In this shell, from now on", text: `eval "$(trefoil env${flags})"` },
+        {
+          title: "Or for one command; its output becomes a log group too",
+          text: `trefoil run${flags} -- python app.py`,
+        },
       ],
     },
     {
@@ -138,4 +142,18 @@ export function clientKinds(status: Status): ClientKind[] {
       ],
     },
   ];
+}
+
+/** The flags that tell `trefoil env` and `trefoil run` where this server is, and with which keys: none where the defaults hold. */
+function remoteFlags(status: Status): string {
+  const { http, otlp_grpc, otlp_http, xray } = status.addresses;
+  const flags: [string, string | undefined, string][] = [
+    ["http", http, "127.0.0.1:8733"],
+    ["otlp-grpc", otlp_grpc, "127.0.0.1:4317"],
+    ["otlp-http", otlp_http, "127.0.0.1:4318"],
+    ["xray", xray, "127.0.0.1:2000"],
+  ];
+  const elsewhere = flags.filter(([, is, usual]) => is && is !== usual).map(([name, is]) => ` --${name} ${is}`);
+  const keys = status.auth === "off" ? "" : " --key YOUR_KEY --access-key-id YOUR_ACCESS_KEY --secret-key YOUR_SECRET";
+  return elsewhere.join("") + keys;
 }

@@ -62,6 +62,7 @@ func (c *Config) setDefaults() {
 type Store struct {
 	cfg  Config
 	lock *os.File
+	open func(path string, num uint64) (*file, error) // openFile, unless a test has it fail
 
 	appendMu sync.Mutex // one Append at a time; held for the log write
 	log      *wal       // guarded by appendMu
@@ -77,6 +78,7 @@ type Store struct {
 	headBytes int64
 	headSince time.Time
 	flushEnd  chan struct{} // closed and replaced at the end of each flush
+	flushErr  error         // of the newest flush
 	files     []*file
 	dropped   map[event.DatasetID]struct{}
 	retain    map[event.DatasetID]time.Duration
@@ -96,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.New("open store: no data folder given")
 	}
 	s := &Store{
-		cfg: cfg, dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
+		cfg: cfg, open: openFile, dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
 		stopped: make(chan struct{}), kick: make(chan struct{}, 1), flushEnd: make(chan struct{}),
 	}
 	for _, d := range []string{cfg.Dir, s.path("wal"), s.path("segments")} {
@@ -254,6 +256,12 @@ func (s *Store) waitForRoom(ctx context.Context) error {
 		s.wake()
 		select {
 		case <-end:
+			s.mu.Lock()
+			err, room := s.flushErr, s.headBytes < s.cfg.MaxHeadBytes
+			s.mu.Unlock()
+			if err != nil && !room {
+				return fmt.Errorf("%w: %w", store.ErrFull, err)
+			}
 		case <-ctx.Done():
 			return fmt.Errorf("%w: more than %d bytes wait to be flushed", store.ErrFull, s.cfg.MaxHeadBytes)
 		}
@@ -350,7 +358,7 @@ func (s *Store) maintain(ctx context.Context) {
 			due = true
 		case <-tick.C:
 			s.mu.Lock()
-			due = len(s.head) > 0 && time.Since(s.headSince) >= s.cfg.FlushAge
+			due = len(s.head)+len(s.flushing) > 0 && time.Since(s.headSince) >= s.cfg.FlushAge
 			s.mu.Unlock()
 			s.removeEmptied()
 		}
@@ -362,17 +370,25 @@ func (s *Store) maintain(ctx context.Context) {
 	}
 }
 
-// Flush writes the head as a segment. Queries and appends go on meanwhile.
+// Flush writes the head as a segment. Queries and appends go on meanwhile. What could not be
+// written stays visible and in the log, and is taken along by the next flush.
 func (s *Store) Flush() error {
 	s.flushMu.Lock()
 	defer s.flushMu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		close(s.flushEnd)
-		s.flushEnd = make(chan struct{})
-		s.mu.Unlock()
-	}()
+	err := s.flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.headSince = time.Now() // the next try by age is a whole age away
+	}
+	s.flushErr = err
+	close(s.flushEnd)
+	s.flushEnd = make(chan struct{})
+	return err
+}
 
+// flush does the work of Flush; flushMu is held.
+func (s *Store) flush() error {
 	s.appendMu.Lock()
 	s.mu.Lock()
 	if len(s.head) == 0 && len(s.flushing) == 0 {
@@ -393,8 +409,9 @@ func (s *Store) Flush() error {
 	// What a failed flush left in flushing is taken along.
 	s.flushing = append(s.flushing, s.head...)
 	s.head = nil
+	// The number is used up by success only: a flush that failed behind its segment's rename
+	// must have the segment replaced, for the next one stores the same events again.
 	num := s.nextFile
-	s.nextFile++
 	batches := s.flushing
 	s.mu.Unlock()
 	s.appendMu.Unlock()
@@ -409,13 +426,14 @@ func (s *Store) Flush() error {
 	}
 	var f *file
 	if written {
-		if f, err = openFile(path, num); err != nil {
+		if f, err = s.open(path, num); err != nil {
 			return err
 		}
 	}
 	s.mu.Lock()
 	if f != nil {
 		s.files = append(s.files, f)
+		s.nextFile++
 	}
 	for _, b := range batches {
 		s.headBytes -= int64(b.Bytes())

@@ -25,11 +25,15 @@ type file struct {
 	refs atomic.Int64
 }
 
+// errUnusable is wrapped by the errors of openFile that do not tell of damage: the segment may
+// be whole, but this process can not open it or does not know its version.
+var errUnusable = errors.New("segment can not be used")
+
 // openFile opens a segment; the caller holds one reference.
 func openFile(path string, num uint64) (*file, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	s, err := newFile(f, path, num)
 	if err != nil {
@@ -56,7 +60,7 @@ func newFile(f *os.File, path string, num uint64) (*file, error) {
 		return nil, err
 	}
 	if s.meta.Version != formatVersion {
-		return nil, fmt.Errorf("format version %d is not known", s.meta.Version)
+		return nil, fmt.Errorf("%w: format version %d is not known", errUnusable, s.meta.Version)
 	}
 	if len(s.meta.Groups) != len(pq.RowGroups()) {
 		return nil, errors.New("row groups do not fit the metadata")

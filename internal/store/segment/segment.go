@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -136,6 +137,9 @@ func (s *Store) takeLock() error {
 	return nil
 }
 
+// seqGap is larger than the number of events that segments which were set aside may hold.
+const seqGap = 1 << 32
+
 // recover reads the segments, then the log files that none of them covers.
 func (s *Store) recover() error {
 	if err := s.readDropped(); err != nil {
@@ -146,16 +150,33 @@ func (s *Store) recover() error {
 		return err
 	}
 	var covered uint64
+	aside, err := numbered(s.path("quarantine"), ".parquet")
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	for _, n := range nums {
-		f, err := openFile(s.segmentPath(n), n)
+		f, err := s.open(s.segmentPath(n), n)
+		if errors.Is(err, errUnusable) {
+			return err
+		}
 		s.nextFile = max(s.nextFile, n+1)
 		if err != nil {
 			s.quarantine(s.segmentPath(n), err)
+			aside = append(aside, n)
 			continue
 		}
 		s.files = append(s.files, f)
 		covered = max(covered, f.meta.WAL)
 		s.nextSeq = max(s.nextSeq, f.meta.MaxSeq+1)
+	}
+	if len(aside) > 0 {
+		// Segments set aside keep their numbers and their events' Seqs. Those of the newest
+		// are known only from it.
+		newest := slices.Max(aside)
+		if len(s.files) == 0 || newest > s.files[len(s.files)-1].num {
+			s.nextSeq += seqGap
+		}
+		s.nextFile = max(s.nextFile, newest+1)
 	}
 	tmps, _ := filepath.Glob(s.path("segments", "*.tmp"))
 	for _, t := range tmps {

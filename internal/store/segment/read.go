@@ -42,7 +42,16 @@ func openFile(path string, num uint64) (*file, error) {
 	return s, nil
 }
 
-func newFile(f *os.File, path string, num uint64) (*file, error) {
+// noPanic turns a panic into an error: the Parquet library has no other answer to some kinds of
+// damage, for what stands around the pages has no checksum.
+func noPanic(path string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("segment %s is damaged: %v", path, p)
+	}
+}
+
+func newFile(f *os.File, path string, num uint64) (_ *file, err error) {
+	defer noPanic(path, &err)
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -65,6 +74,16 @@ func newFile(f *os.File, path string, num uint64) (*file, error) {
 	if len(s.meta.Groups) != len(pq.RowGroups()) {
 		return nil, errors.New("row groups do not fit the metadata")
 	}
+	for i, g := range s.meta.Groups {
+		if int64(g.Rows) != pq.RowGroups()[i].NumRows() {
+			return nil, errors.New("row groups do not fit the metadata")
+		}
+		for _, f := range g.Fields {
+			if f < 0 || f >= len(s.meta.Columns) {
+				return nil, errors.New("fields of a row group do not fit the metadata")
+			}
+		}
+	}
 	for i, p := range pq.Schema().Columns() {
 		s.leaf[p[0]] = i
 	}
@@ -82,7 +101,12 @@ func (s *file) release() {
 
 // mayHaveTrace reports whether the bloom filter of a row group leaves it possible that it has
 // one of the traces.
-func (s *file) mayHaveTrace(group int, ids map[event.TraceID]struct{}) bool {
+func (s *file) mayHaveTrace(group int, ids map[event.TraceID]struct{}) (may bool) {
+	defer func() {
+		if recover() != nil {
+			may = true // a damaged filter says nothing; the column itself decides
+		}
+	}()
 	filter := s.pq.RowGroups()[group].ColumnChunks()[s.leaf[colTrace]].BloomFilter()
 	if filter == nil {
 		return true
@@ -221,6 +245,7 @@ func (s *file) overflowColumns(group int, w want, read *int64) ([]*event.Column,
 
 // column calls yield for every value of a column that is not null, in the order of the rows.
 func (s *file) column(group int, name string, read *int64, yield func(row int, v parquet.Value)) (err error) {
+	defer noPanic(s.path, &err)
 	leaf, ok := s.leaf[name]
 	if !ok {
 		return fmt.Errorf("segment %s has no column %q", s.path, name)

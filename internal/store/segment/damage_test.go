@@ -1,0 +1,65 @@
+package segment
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+)
+
+// TestDamageIsNeverAPanic flips a bit of each byte of a segment in turn and reads all of it.
+func TestDamageIsNeverAPanic(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	b := event.NewBatch(1)
+	for i := range 50 {
+		b.Add(event.Header{Time: int64(i), Trace: event.TraceID{1, byte(i)}})
+		b.SetString("s", "x")
+		b.SetInt("i", int64(i))
+		b.SetFloat("f", float64(i))
+		b.SetBool("b", i%2 == 0)
+	}
+	if err := s.Append(t.Context(), []*event.Batch{b}); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	data, err := os.ReadFile(s.segmentPath(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "0.parquet")
+	read := func() (batches []*event.Batch) {
+		f, err := openFile(path, 0)
+		if err != nil {
+			return nil
+		}
+		defer f.release()
+		for g := range f.meta.Groups {
+			var n int64
+			f.mayHaveTrace(g, map[event.TraceID]struct{}{{9}: {}})
+			b, err := f.readGroup(g, want{all: true}, &n)
+			if err != nil {
+				return nil
+			}
+			batches = append(batches, b)
+		}
+		return batches
+	}
+	for i := range data {
+		mask := byte(0x01)
+		if i%2 == 0 {
+			mask = 0x80
+		}
+		data[i] ^= mask
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, got := range read() {
+			if got.Len() > 50 {
+				t.Errorf("byte %d: %d events of 50", i, got.Len())
+			}
+		}
+		data[i] ^= mask
+	}
+}

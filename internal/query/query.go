@@ -1,6 +1,7 @@
 package query
 
 import (
+	"math"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -15,6 +16,33 @@ type Query struct {
 	From, To time.Time
 	Stages   []Stage
 }
+
+// Range returns the smallest and the largest $time, in nanoseconds, that lie within From and To;
+// ok is false when none does. Bounds that nanoseconds can not express are those of all time.
+func (q *Query) Range() (first, last int64, ok bool) {
+	first, last = math.MinInt64, math.MaxInt64
+	if !q.From.IsZero() {
+		if q.From.After(lastTime) {
+			return 0, 0, false
+		}
+		if q.From.After(firstTime) {
+			first = q.From.UnixNano()
+		}
+	}
+	if !q.To.IsZero() && !q.To.After(lastTime) {
+		if !q.To.After(firstTime) {
+			return 0, 0, false
+		}
+		last = q.To.UnixNano() - 1
+	}
+	return first, last, first <= last
+}
+
+// The ends of what nanoseconds since the epoch can express.
+var (
+	firstTime = time.Unix(0, math.MinInt64)
+	lastTime  = time.Unix(0, math.MaxInt64)
+)
 
 // Stage is one step of a pipeline; the set of implementations is closed.
 type Stage interface{ stage() }

@@ -3,7 +3,6 @@ package segment
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -120,12 +119,9 @@ func (r batchRow) Each(yield func(string, event.Value) bool) { r.batch.Each(r.ro
 // scan pushes the visible rows of q's datasets and time range, until push returns false.
 // Row groups and, for a query about certain traces, rows that can not match are left out.
 func (snap *snapshot) scan(ctx context.Context, q *query.Query, stats *query.Stats, push func(query.Row) bool) error {
-	from, to := int64(math.MinInt64), int64(math.MaxInt64)
-	if !q.From.IsZero() {
-		from = q.From.UnixNano()
-	}
-	if !q.To.IsZero() {
-		to = q.To.UnixNano()
+	first, last, some := q.Range()
+	if !some {
+		return ctx.Err()
 	}
 	names, all := q.Columns()
 	w := want{names, all}
@@ -138,10 +134,10 @@ func (snap *snapshot) scan(ctx context.Context, q *query.Query, stats *query.Sta
 		return !gone
 	}
 	pushBatch := func(b *event.Batch) bool {
-		low := max(from, snap.horizon(b.Dataset))
+		low := max(first, snap.horizon(b.Dataset))
 		for i := range b.Headers {
 			h := &b.Headers[i]
-			if h.Time < low || h.Time >= to {
+			if h.Time < low || h.Time > last {
 				continue
 			}
 			if only != nil {
@@ -167,7 +163,7 @@ func (snap *snapshot) scan(ctx context.Context, q *query.Query, stats *query.Sta
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if !visible(g.Dataset) || g.MaxTime < max(from, snap.horizon(g.Dataset)) || g.MinTime >= to {
+			if !visible(g.Dataset) || g.MaxTime < max(first, snap.horizon(g.Dataset)) || g.MinTime > last {
 				continue
 			}
 			if only != nil {

@@ -292,7 +292,8 @@ func GlobMatch(pattern, s string, question, fold bool) bool {
 		if star < 0 {
 			return false
 		}
-		mark++
+		_, n := utf8.DecodeRuneInString(s[mark:])
+		mark += n
 		p, i = star+1, mark
 	}
 	for p < len(pattern) && pattern[p] == '*' {

@@ -16,6 +16,9 @@ type function struct {
 	eval     func(args []event.Value) event.Value
 }
 
+// maxText is the longest text in bytes that a function makes; what would be longer is missing.
+const maxText = 16 << 20
+
 // functions are what Call can name. Languages map their own names and arities to these.
 var functions = map[string]function{
 	"add": {2, 2, arith(func(a, b float64) float64 { return a + b })},
@@ -79,7 +82,11 @@ var functions = map[string]function{
 	"concat": {1, -1, func(args []event.Value) event.Value {
 		var b strings.Builder
 		for _, a := range args {
-			b.WriteString(a.Text())
+			s := a.Text()
+			if b.Len()+len(s) > maxText {
+				return event.Value{}
+			}
+			b.WriteString(s)
 		}
 		return event.String(b.String())
 	}},
@@ -94,7 +101,11 @@ var functions = map[string]function{
 		if args[0].Missing() {
 			return event.Value{}
 		}
-		return event.String(strings.ReplaceAll(args[0].Text(), args[1].Text(), args[2].Text()))
+		s, from, to := args[0].Text(), args[1].Text(), args[2].Text()
+		if grow := len(to) - len(from); grow > 0 && strings.Count(s, from) > max(maxText-len(s), 0)/grow {
+			return event.Value{}
+		}
+		return event.String(strings.ReplaceAll(s, from, to))
 	}},
 	"contains": {2, 2, func(args []event.Value) event.Value {
 		if args[0].Missing() || args[1].Missing() {
@@ -159,7 +170,7 @@ func Number(f float64) event.Value {
 }
 
 // NumberValue returns a JSON number's text as an integer where it is one that fits, else as a
-// float.
+// float; what is too large for one stays text.
 func NumberValue(s string) event.Value {
 	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return event.Int(i)
@@ -217,7 +228,7 @@ func Slots(message string, n, ellipsis int) (slots []string, ok bool) {
 	if ellipsis >= 0 {
 		need = n - 1
 	}
-	if len(tokens) < need || n == 0 {
+	if n <= 0 || ellipsis >= n || len(tokens) < need {
 		return nil, false
 	}
 	slots = make([]string, n)
@@ -314,14 +325,14 @@ func substr(args []event.Value) event.Value {
 	}
 	r := []rune(args[0].Text())
 	start, ok := looseNumber(args[1])
-	if !ok {
+	if !ok || math.IsNaN(start) {
 		return event.Value{}
 	}
 	from := int(min(max(start, 0), float64(len(r))))
 	to := len(r)
 	if len(args) == 3 {
 		n, ok := looseNumber(args[2])
-		if !ok {
+		if !ok || math.IsNaN(n) {
 			return event.Value{}
 		}
 		to = int(min(max(float64(from)+n, float64(from)), float64(len(r))))

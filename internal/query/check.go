@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 )
@@ -141,7 +142,7 @@ func checkExpr(e Expr, depth int, inTrace bool) error {
 	return nil
 }
 
-// TraceSets replaces every Exists over SameTrace in the filters and expressions of q by a
+// TraceSets replaces every Exists over SameTrace in the expressions of q by a
 // TraceIn with the ids that find returns for its condition. Executors call it before a scan.
 func (q *Query) TraceSets(find func(where Expr) (map[event.TraceID]struct{}, error)) (*Query, error) {
 	var failed error
@@ -162,6 +163,13 @@ func (q *Query) TraceSets(find func(where Expr) (map[event.TraceID]struct{}, err
 			return TraceIn{ids}
 		})
 	}
+	named := func(list []Named) []Named {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i].Value = sub(list[i].Value)
+		}
+		return list
+	}
 	out := *q
 	out.Stages = make([]Stage, len(q.Stages))
 	for i, s := range q.Stages {
@@ -170,6 +178,27 @@ func (q *Query) TraceSets(find func(where Expr) (map[event.TraceID]struct{}, err
 			out.Stages[i] = Filter{sub(s.Where)}
 		case Extend:
 			s.Value = sub(s.Value)
+			out.Stages[i] = s
+		case Aggregate:
+			s.By, s.Aggs = named(s.By), slices.Clone(s.Aggs)
+			for j := range s.Aggs {
+				s.Aggs[j].Arg = sub(s.Aggs[j].Arg)
+			}
+			out.Stages[i] = s
+		case Sort:
+			s.Keys = slices.Clone(s.Keys)
+			for j := range s.Keys {
+				s.Keys[j].By = sub(s.Keys[j].By)
+			}
+			out.Stages[i] = s
+		case Distinct:
+			s.By = slices.Clone(s.By)
+			for j := range s.By {
+				s.By[j] = sub(s.By[j])
+			}
+			out.Stages[i] = s
+		case Project:
+			s.Fields = named(s.Fields)
 			out.Stages[i] = s
 		default:
 			out.Stages[i] = s

@@ -64,7 +64,7 @@ func build(stages []Stage, out *sink) operator {
 	case Sort:
 		limit := -1
 		if len(stages) > 1 {
-			if l, ok := stages[1].(Limit); ok {
+			if l, ok := stages[1].(Limit); ok && l.N <= maxHeld {
 				limit = l.N
 			}
 		}

@@ -248,7 +248,7 @@ func tracesOf(e query.Expr) map[event.TraceID]struct{} {
 	case query.Compare:
 		f, fok := e.L.(query.Field)
 		c, cok := e.R.(query.Const)
-		if !fok || !cok || f.Name != event.FieldTrace || e.Op != query.Eq {
+		if !fok || !cok || f.Name != event.FieldTrace || e.Op != query.Eq || e.Mode != query.Strict {
 			return nil
 		}
 		ids := map[event.TraceID]struct{}{}

@@ -62,3 +62,21 @@ func FuzzDocument(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDatagram reads arbitrary datagrams: each is a document or has a reason for its refusal.
+func FuzzDatagram(f *testing.F) {
+	f.Add([]byte(`{"format":"json","version":1}` + "\n{}"))
+	f.Add([]byte("no newline"))
+	f.Add([]byte(`{"format":"JSON","version":1,"more":[1]}` + "\n\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		doc, reason := datagram(b)
+		if (doc == "") == (reason == "") {
+			t.Fatalf("%q: document %q, reason %q", b, doc, reason)
+		}
+		for _, text := range splitDocuments(doc) {
+			if d, refused := parseDocument(text); (d == nil) == (refused == nil) {
+				t.Fatalf("%q: %v, %v", text, d, refused)
+			}
+		}
+	})
+}

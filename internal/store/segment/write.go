@@ -90,12 +90,14 @@ func writeSegment(path string, batches []*event.Batch, walNum uint64, dropped fu
 	counts := map[fieldKey]int{}
 	var maxSeq uint64
 	for _, b := range batches {
+		for i := range b.Headers {
+			maxSeq = max(maxSeq, b.Headers[i].Seq) // those left out are not given again either
+		}
 		if dropped(b.Dataset) {
 			continue
 		}
 		for i := range b.Headers {
 			rows[b.Dataset] = append(rows[b.Dataset], rowRef{b, i})
-			maxSeq = max(maxSeq, b.Headers[i].Seq)
 		}
 		for _, c := range b.Columns {
 			if len(c.Rows) > 0 {

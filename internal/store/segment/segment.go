@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -207,7 +208,10 @@ func (s *Store) recover() error {
 			return fmt.Errorf("recover %s at byte %d: %w", path, good, err)
 		}
 		if torn > 0 {
-			s.cfg.Log.Warn("cut the unfinished end of a write-ahead log", "file", path, "kept_bytes", good, "cut_bytes", torn)
+			// Mostly a frame that nobody was told is stored; but damage in the middle looks the
+			// same, so what is not read is kept for inspection.
+			kept, err := s.keepTail(path, good)
+			s.cfg.Log.Warn("cut the unfinished or damaged end of a write-ahead log", "file", path, "kept_bytes", good, "cut_bytes", torn, "cut_to", kept, "error", err)
 		}
 	}
 	s.log, err = createWAL(s.path("wal"), next)
@@ -227,6 +231,28 @@ func (s *Store) quarantine(path string, cause error) {
 		err = os.Rename(path, to)
 	}
 	s.cfg.Log.Error("segment is damaged and was set aside; its events are missing from answers", "file", path, "moved_to", to, "cause", cause, "error", err)
+}
+
+// keepTail copies what follows offset in a log file to the quarantine and returns its place.
+func (s *Store) keepTail(path string, offset int64) (string, error) {
+	to := s.path("quarantine", filepath.Base(path)+".tail")
+	if err := os.MkdirAll(s.path("quarantine"), 0o755); err != nil {
+		return "", err
+	}
+	src, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = src.Close() }()
+	if _, err := src.Seek(offset, io.SeekStart); err != nil {
+		return "", err
+	}
+	dst, err := os.Create(to)
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(dst, src)
+	return to, errors.Join(err, dst.Close())
 }
 
 // readDropped reads the list of dropped datasets: decimal ids, one a line.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -87,6 +88,10 @@ func TestTornLog(t *testing.T) {
 		r := open(t, copied)
 		if got := storetest.Count(t, r); got != want {
 			t.Errorf("log cut to %d bytes: %d events, want %d", cut, got, want)
+		}
+		tails, _ := filepath.Glob(filepath.Join(copied, "quarantine", "*.tail"))
+		if whole := slices.Contains(ends, cut); whole == (len(tails) == 1) {
+			t.Errorf("log cut to %d bytes: %d tails are kept", cut, len(tails))
 		}
 		if err := r.Close(); err != nil {
 			t.Fatal(err)

@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/store/storetest":      {"internal/event", "internal/query", "internal/query/querytest", "internal/store"},
 	"internal/meta":                 {"internal/event"},
 	"internal/ingest":               {"internal/event", "internal/store"},
+	"internal/ingest/ingesttest":    {"internal/ingest", "internal/meta", "internal/store", "internal/store/segment"},
 	"internal/otlp":                 {"internal/body", "internal/event", "internal/ingest", "internal/meta"},
 	"internal/honeycomb":            {"internal/body", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store", "internal/syntax"},
 	"internal/xray": {

@@ -10,16 +10,13 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/cwlogs"
-	"github.com/trefoil-o11y/trefoil/internal/ingest"
-	"github.com/trefoil-o11y/trefoil/internal/meta"
-	"github.com/trefoil-o11y/trefoil/internal/store/segment"
+	"github.com/trefoil-o11y/trefoil/internal/ingest/ingesttest"
 )
 
 // rig is a server over a real store and queue, behind HTTP.
@@ -41,20 +38,9 @@ func newRig(t *testing.T) *rig {
 func (r *rig) open() {
 	r.t.Helper()
 	ctx := context.WithoutCancel(r.t.Context())
-	st, err := segment.Open(ctx, segment.Config{Dir: filepath.Join(r.dir, "store")})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	db, err := meta.Open(ctx, filepath.Join(r.dir, "meta.db"))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	queue := ingest.New(st, nil)
-	qctx, cancel := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- queue.Run(qctx) }()
+	parts := ingesttest.Open(r.t, r.dir)
 	r.logs = cwlogs.New(cwlogs.Config{
-		Store: st, Meta: db, Queue: queue, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Auth: &awsapi.Auth{Mode: awsapi.Off, Account: "000000000000", Environment: "default", Region: "us-east-1"},
 	})
 	if err := r.logs.ApplyRetention(ctx); err != nil {
@@ -63,12 +49,7 @@ func (r *rig) open() {
 	r.http = httptest.NewServer(r.logs.Handler())
 	r.stop = func() {
 		r.http.Close()
-		cancel()
-		for _, err := range []error{<-done, st.Close(), db.Close()} {
-			if err != nil {
-				r.t.Error(err)
-			}
-		}
+		parts.Close(r.t)
 	}
 }
 

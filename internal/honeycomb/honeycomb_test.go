@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,9 +18,8 @@ import (
 	"github.com/tinylib/msgp/msgp"
 
 	"github.com/trefoil-o11y/trefoil/internal/honeycomb"
-	"github.com/trefoil-o11y/trefoil/internal/ingest"
+	"github.com/trefoil-o11y/trefoil/internal/ingest/ingesttest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
-	"github.com/trefoil-o11y/trefoil/internal/store/segment"
 )
 
 const goodKey = "good"
@@ -29,20 +27,8 @@ const goodKey = "good"
 // start serves Honeycomb's API on a real store.
 func start(t testing.TB) *httptest.Server {
 	t.Helper()
-	dir := t.TempDir()
-	st, err := segment.Open(t.Context(), segment.Config{Dir: filepath.Join(dir, "events")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := meta.Open(t.Context(), filepath.Join(dir, "meta.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := ingest.New(st, nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- q.Run(ctx) }()
-	srv := httptest.NewServer(honeycomb.New(honeycomb.Config{Store: st, Meta: db, Queue: q, Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, key string) (string, error) {
+	parts := ingesttest.Open(t, t.TempDir())
+	srv := httptest.NewServer(honeycomb.New(honeycomb.Config{Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, key string) (string, error) {
 		if key == "bad" || key == "" {
 			return "", meta.ErrNotFound
 		}
@@ -50,16 +36,7 @@ func start(t testing.TB) *httptest.Server {
 	}}))
 	t.Cleanup(func() {
 		srv.Close()
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
+		parts.Close(t)
 	})
 	return srv
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,12 +28,11 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
-	"github.com/trefoil-o11y/trefoil/internal/ingest"
+	"github.com/trefoil-o11y/trefoil/internal/ingest/ingesttest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/otlp"
 	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/store"
-	"github.com/trefoil-o11y/trefoil/internal/store/segment"
 )
 
 type fixture struct {
@@ -48,20 +46,8 @@ const goodKey = "hcaik_good"
 
 func start(t testing.TB) *fixture {
 	t.Helper()
-	dir := t.TempDir()
-	st, err := segment.Open(t.Context(), segment.Config{Dir: filepath.Join(dir, "events")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db, err := meta.Open(t.Context(), filepath.Join(dir, "meta.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := ingest.New(st, nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- q.Run(ctx) }()
-	r := otlp.New(otlp.Config{Queue: q, Meta: db, Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, key string) (string, error) {
+	parts := ingesttest.Open(t, t.TempDir())
+	r := otlp.New(otlp.Config{Queue: parts.Queue, Meta: parts.Meta, Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, key string) (string, error) {
 		if key == "" || key == "bad" {
 			return "", meta.ErrNotFound
 		}
@@ -71,19 +57,10 @@ func start(t testing.TB) *fixture {
 	mux.Handle("/v1/traces", r.Traces())
 	mux.Handle("/v1/logs", r.Logs())
 	mux.Handle("/v1/metrics", r.Metrics())
-	f := &fixture{r, st, db, httptest.NewServer(mux)}
+	f := &fixture{r, parts.Store, parts.Meta, httptest.NewServer(mux)}
 	t.Cleanup(func() {
 		f.http.Close()
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
+		parts.Close(t)
 	})
 	return f
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,10 +21,10 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
+	"github.com/trefoil-o11y/trefoil/internal/ingest/ingesttest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/query/querytest"
 	"github.com/trefoil-o11y/trefoil/internal/store"
-	"github.com/trefoil-o11y/trefoil/internal/store/segment"
 	"github.com/trefoil-o11y/trefoil/internal/syntax"
 	"github.com/trefoil-o11y/trefoil/internal/xray"
 )
@@ -42,18 +41,9 @@ type fixture struct {
 // start runs a server on a folder; a second one on the same folder finds what the first left.
 func start(t testing.TB, dir string) *fixture {
 	t.Helper()
-	f := &fixture{dir: dir}
+	parts := ingesttest.Open(t, dir)
+	f := &fixture{dir: dir, store: parts.Store, meta: parts.Meta, queue: parts.Queue}
 	var err error
-	if f.store, err = segment.Open(t.Context(), segment.Config{Dir: filepath.Join(dir, "events")}); err != nil {
-		t.Fatal(err)
-	}
-	if f.meta, err = meta.Open(t.Context(), filepath.Join(dir, "meta.db")); err != nil {
-		t.Fatal(err)
-	}
-	f.queue = ingest.New(f.store, nil)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- f.queue.Run(ctx) }()
 	f.server, err = xray.New(xray.Config{
 		Store: f.store, Meta: f.meta, Queue: f.queue, Environment: "bootcamp", Account: "123456789012", Region: "us-east-1",
 		Auth: &awsapi.Auth{Account: "123456789012", Environment: "bootcamp", Region: "us-east-1"},
@@ -62,23 +52,9 @@ func start(t testing.TB, dir string) *fixture {
 		t.Fatal(err)
 	}
 	f.http = httptest.NewServer(f.server.Handler())
-	stopped := false
 	t.Cleanup(func() {
-		if stopped {
-			return
-		}
-		stopped = true
 		f.http.Close()
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := f.store.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := f.meta.Close(); err != nil {
-			t.Error(err)
-		}
+		parts.Close(t)
 	})
 	return f
 }

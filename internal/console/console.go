@@ -289,21 +289,12 @@ func (s *Server) sources() []sourceJSON {
 	return out
 }
 
-func (s *Server) status(r *http.Request) (any, error) {
+func (s *Server) status(*http.Request) (any, error) {
 	u := s.cfg.Store.Usage()
 	out := statusJSON{
 		Version: s.cfg.Version, StartedAt: timeText(s.started), Environment: s.cfg.Environment, Auth: s.cfg.Auth, Addresses: s.cfg.Addresses,
 		Account: s.cfg.Account, Region: s.cfg.Region, Sources: s.sources(), Events: u.Events, DiskBytes: u.DiskBytes,
-	}
-	// After a restart nothing has come in yet, but what was stored before counts as data.
-	if u.Events > 0 {
-		res, err := s.cfg.Store.Query(r.Context(), &query.Query{Stages: []query.Stage{query.Aggregate{Aggs: []query.Agg{{Name: "newest", Op: query.Max, Arg: query.Field{Name: event.FieldTime}}}}}})
-		if err != nil {
-			return nil, err
-		}
-		if v := res.Rows[0][0]; !v.Missing() {
-			out.Newest = optionalTime(time.Unix(0, v.Int()))
-		}
+		Newest: optionalTime(u.Newest),
 	}
 	return out, nil
 }

@@ -65,6 +65,8 @@ type ColumnInfo struct {
 type Usage struct {
 	// Events are those not yet physically removed.
 	Events int64
+	// Newest is the largest $time of them, dropped datasets left out; zero when there are none.
+	Newest time.Time
 	// DiskBytes counts segments and write-ahead log.
 	DiskBytes int64
 	// Segments counts segment files.

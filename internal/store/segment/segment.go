@@ -656,20 +656,33 @@ func (s *Store) Columns(_ context.Context, ds event.DatasetID) ([]store.ColumnIn
 // Usage implements store.Store.
 func (s *Store) Usage() store.Usage {
 	var u store.Usage
+	newest, held := int64(math.MinInt64), false
+	see := func(ds event.DatasetID, t int64) {
+		if _, gone := s.dropped[ds]; !gone {
+			newest, held = max(newest, t), true
+		}
+	}
 	s.mu.Lock()
 	for _, f := range s.files {
 		u.DiskBytes += f.size
 		for _, g := range f.meta.Groups {
 			u.Events += int64(g.Rows)
+			see(g.Dataset, g.MaxTime)
 		}
 	}
 	u.Segments = len(s.files)
 	for _, list := range [][]*event.Batch{s.flushing, s.head} {
 		for _, b := range list {
 			u.HeadEvents += int64(b.Len())
+			for i := range b.Headers {
+				see(b.Dataset, b.Headers[i].Time)
+			}
 		}
 	}
 	s.mu.Unlock()
+	if held {
+		u.Newest = time.Unix(0, newest)
+	}
 	u.Events += u.HeadEvents
 	logs, _ := filepath.Glob(s.path("wal", "*.wal"))
 	for _, l := range logs {

@@ -41,6 +41,7 @@ func Run(t *testing.T, s Subject) {
 		"ColumnsOfADataset":    testColumns,
 		"SeqGrowsAndIsUnique":  testSeq,
 		"EmptyAppendIsNothing": testEmpty,
+		"NewestEvent":          testNewest,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -357,6 +358,32 @@ func testSeq(t *testing.T, subject Subject) {
 			t.Errorf("seq %d after %d", r[0].Int(), last)
 		}
 		last = r[0].Int()
+	}
+}
+
+func testNewest(t *testing.T, subject Subject) {
+	s := subject.Open(t, t.TempDir())
+	defer closeStore(t, s)
+	if n := s.Usage().Newest; !n.IsZero() {
+		t.Errorf("the newest event of an empty store is of %v", n)
+	}
+	for ds, at := range map[event.DatasetID]int64{1: 50, 2: 70} {
+		b := event.NewBatch(ds)
+		b.Add(event.Header{Time: at})
+		b.Add(event.Header{Time: at - 10})
+		append1(t, s, b)
+	}
+	for range 2 {
+		if n := s.Usage(); n.Newest.UnixNano() != 70 || n.Events != 4 {
+			t.Errorf("newest %d of %d events, want 70 of 4", n.Newest.UnixNano(), n.Events)
+		}
+		subject.Flush(t, s)
+	}
+	if err := s.Drop(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.Usage().Newest; n.UnixNano() != 50 {
+		t.Errorf("newest %d after a drop, want 50", n.UnixNano())
 	}
 }
 

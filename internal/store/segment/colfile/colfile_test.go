@@ -1,0 +1,456 @@
+package colfile_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/trefoil-o11y/trefoil/internal/store/segment/colfile"
+)
+
+var columns = []colfile.Column{
+	{Name: "_time", Field: "$time", Type: colfile.Time, Required: true},
+	{Name: "_trace_id", Field: "$trace_id", Type: colfile.ID16},
+	{Name: "_span_id", Field: "$span_id", Type: colfile.ID8},
+	{Name: "few", Field: "few", Type: colfile.String},
+	{Name: "one", Field: "one", Type: colfile.String},
+	{Name: "unique", Field: "unique", Type: colfile.String},
+	{Name: "status", Field: "status", Type: colfile.Int},
+	{Name: "wide", Field: "wide", Type: colfile.Int},
+	{Name: "duration", Field: "duration", Type: colfile.Float},
+	{Name: "error", Field: "error", Type: colfile.Bool},
+	{Name: "_overflow", Field: "", Type: colfile.Bytes},
+	{Name: "", Field: "rare", Type: colfile.String},
+	{Name: "absent", Field: "absent", Type: colfile.String},
+}
+
+// cell is the value of a row, nil for none, in the type that the column's Go form has.
+func cell(rnd *rand.Rand, c colfile.Column, row int) any {
+	if !c.Required && c.Name != "one" && rnd.IntN(3) == 0 {
+		return nil
+	}
+	switch c.Name {
+	case "_time":
+		return int64(1e18) + int64(row)*1000 + rnd.Int64N(1000)
+	case "_trace_id", "_span_id":
+		id := make([]byte, map[colfile.Type]int{colfile.ID16: 16, colfile.ID8: 8}[c.Type])
+		for i := range id {
+			id[i] = byte(rnd.UintN(256))
+		}
+		return string(id)
+	case "few":
+		return fmt.Sprintf("value-%d", rnd.IntN(40))
+	case "one":
+		return "always"
+	case "unique", "_overflow":
+		return fmt.Sprintf("request %d of user-%d took %d ms", row, rnd.IntN(1e6), rnd.IntN(100))
+	case "status":
+		return int64(100 * (1 + rnd.IntN(5)))
+	case "wide":
+		return rnd.Int64() - math.MaxInt64/2
+	case "duration":
+		return rnd.ExpFloat64()
+	case "error":
+		return rnd.IntN(2) == 0
+	}
+	return nil
+}
+
+func values(c colfile.Column, cells []any) colfile.Values {
+	v := colfile.Values{}
+	index := map[string]uint32{}
+	full := true
+	for i, x := range cells {
+		if x == nil {
+			full = false
+			continue
+		}
+		v.Rows = append(v.Rows, int32(i))
+		switch x := x.(type) {
+		case int64:
+			v.Nums = append(v.Nums, x)
+		case float64:
+			v.Nums = append(v.Nums, int64(math.Float64bits(x)))
+		case bool:
+			b := uint32(0)
+			if x {
+				b = 1
+			}
+			v.Codes = append(v.Codes, b)
+		case string:
+			if c.Type == colfile.ID16 || c.Type == colfile.ID8 {
+				v.IDs = append(v.IDs, x...)
+				continue
+			}
+			code, ok := index[x]
+			if !ok {
+				code = uint32(len(v.Dict))
+				index[x] = code
+				v.Dict = append(v.Dict, x)
+			}
+			v.Codes = append(v.Codes, code)
+		}
+	}
+	if full {
+		v.Rows = nil
+	}
+	return v
+}
+
+// write makes a file of groups of the given numbers of rows and returns its cells by group and
+// column.
+func write(t testing.TB, path string, rnd *rand.Rand, sizes ...int) [][][]any {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	w := colfile.NewWriter(f, columns)
+	enc := colfile.NewEncoder()
+	var all [][][]any
+	for g, rows := range sizes {
+		group := make([][]any, len(columns))
+		var chunks []*colfile.Encoded
+		for i, c := range columns {
+			cells := make([]any, rows)
+			for r := range cells {
+				cells[r] = cell(rnd, c, r)
+			}
+			group[i] = cells
+			if c.Name == "" {
+				chunks = append(chunks, colfile.ElsewhereChunk(i, 1))
+				continue
+			}
+			if v := values(c, cells); len(v.Nums)+len(v.Codes)+len(v.IDs) > 0 {
+				chunk, err := enc.Encode(i, c, rows, v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				chunks = append(chunks, chunk)
+			}
+		}
+		if err := w.Group(uint32(g+1), rows, int64(g), int64(g)+10, chunks); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, group)
+	}
+	if err := w.Finish([]byte(`{"a":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// at returns the value of row i of a vector as cell gives it.
+func at(v *colfile.Vector, d *colfile.Dict, i int) any {
+	switch v.Encoding {
+	case colfile.Dictionary:
+		if v.Codes[i] == uint32(d.Len()) {
+			return nil
+		}
+		if v.Type == colfile.Int {
+			return d.Nums[v.Codes[i]]
+		}
+		return d.Strings[v.Codes[i]]
+	case colfile.Plain:
+		if v.Type == colfile.Bool {
+			if v.Codes[i] == 2 {
+				return nil
+			}
+			return v.Codes[i] == 1
+		}
+	}
+	if !v.Has(i) {
+		return nil
+	}
+	switch v.Encoding {
+	case colfile.Delta:
+		return v.Nums[i]
+	case colfile.Split:
+		return v.Floats[i]
+	case colfile.Lengths:
+		return v.Str(i)
+	default:
+		w := 8
+		if v.Type == colfile.ID16 {
+			w = 16
+		}
+		return string(v.IDs[i*w : i*w+w])
+	}
+}
+
+func TestRoundTrip(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.parquet")
+	rnd := rand.New(rand.NewPCG(1, 2))
+	all := write(t, path, rnd, 1, 5, colfile.PageRows, 3*colfile.PageRows+17, 2*colfile.PageRows-1)
+	f, err := colfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	if string(f.Meta) != `{"a":1}` || len(f.Groups) != len(all) {
+		t.Fatalf("meta %s, %d groups", f.Meta, len(f.Groups))
+	}
+	encodings := map[string]bool{}
+	var v colfile.Vector // used again for everything, as scans do
+	var d colfile.Dict
+	for gi, g := range f.Groups {
+		if g.Dataset != uint32(gi+1) || g.MinTime != int64(gi) || g.MaxTime != int64(gi)+10 {
+			t.Fatalf("group %d is %+v", gi, g)
+		}
+		chunks, err := f.Chunks(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k := range chunks {
+			c := &chunks[k]
+			col := f.Columns[c.Column]
+			if col.Name == "" {
+				if c.Encoding != colfile.Elsewhere || c.Values != 1 {
+					t.Fatalf("chunk of a column elsewhere: %+v", c)
+				}
+				continue
+			}
+			encodings[fmt.Sprint(col.Name, " ", c.Encoding)] = true
+			if c.Encoding == colfile.Dictionary {
+				if err := f.ReadDict(c, col.Type, &d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			row := 0
+			for p := range g.Pages() {
+				if err := f.ReadPage(g, c, p, &v); err != nil {
+					t.Fatal(err)
+				}
+				for i := range v.N {
+					if got, want := at(&v, &d, i), all[gi][c.Column][row]; got != want {
+						t.Fatalf("group %d, %s (%s), row %d: %v, want %v", gi, col.Name, c.Encoding, row, got, want)
+					}
+					row++
+				}
+			}
+			if row != g.Rows {
+				t.Fatalf("%d rows of %d", row, g.Rows)
+			}
+		}
+	}
+	for _, want := range []string{"few dictionary", "one dictionary", "unique lengths", "status dictionary", "wide delta", "duration split", "error plain"} {
+		if !encodings[want] {
+			t.Errorf("no chunk of %s; there are %v", want, encodings)
+		}
+	}
+}
+
+// TestParquetReaders reads a file with the Parquet library.
+func TestParquetReaders(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.parquet")
+	all := write(t, path, rand.New(rand.NewPCG(3, 4)), 100, 2*colfile.PageRows+9)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pq, err := parquet.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf := map[string]int{}
+	for i, p := range pq.Schema().Columns() {
+		leaf[p[0]] = i
+	}
+	for gi, g := range pq.RowGroups() {
+		for ci, c := range columns {
+			if c.Name == "" {
+				continue
+			}
+			row := 0
+			pages := g.ColumnChunks()[leaf[c.Name]].Pages()
+			for {
+				page, err := pages.ReadPage()
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatalf("group %d, column %s: %v", gi, c.Name, err)
+				}
+				buf := make([]parquet.Value, page.NumValues())
+				if n, err := page.Values().ReadValues(buf); n != len(buf) {
+					t.Fatal(n, err)
+				}
+				for _, v := range buf {
+					var got any
+					switch {
+					case v.IsNull():
+					case v.Kind() == parquet.Int64:
+						got = v.Int64()
+					case v.Kind() == parquet.Double:
+						got = v.Double()
+					case v.Kind() == parquet.Boolean:
+						got = v.Boolean()
+					default:
+						got = string(v.ByteArray())
+					}
+					if want := all[gi][ci][row]; got != want {
+						t.Fatalf("group %d, %s, row %d: %v, want %v", gi, c.Name, row, got, want)
+					}
+					row++
+				}
+			}
+			if row != len(all[gi][ci]) {
+				t.Fatalf("group %d, %s: %d rows of %d", gi, c.Name, row, len(all[gi][ci]))
+			}
+			if err := pages.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	filter := pq.RowGroups()[1].ColumnChunks()[leaf["_trace_id"]].BloomFilter()
+	for _, x := range all[1][1] {
+		if id, ok := x.(string); ok {
+			if ok, err := filter.Check(parquet.FixedLenByteArrayValue([]byte(id))); !ok || err != nil {
+				t.Fatal("an id is missing in Parquet's filter", err)
+			}
+		}
+	}
+}
+
+func TestFilters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.parquet")
+	all := write(t, path, rand.New(rand.NewPCG(5, 6)), colfile.PageRows)
+	f, err := colfile.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	chunks, err := f.Chunks(f.Groups[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range chunks {
+		c := &chunks[i]
+		name := f.Columns[c.Column].Name
+		if name != "_trace_id" && name != "unique" {
+			continue
+		}
+		wrong := 0
+		for row, x := range all[0][c.Column] {
+			if s, ok := x.(string); ok {
+				if may, err := f.MayHave(c, []byte(s)); !may || err != nil {
+					t.Fatalf("%s: the filter denies row %d: %v", name, row, err)
+				}
+			}
+			if may, _ := f.MayHave(c, fmt.Appendf(nil, "other %12d", row)); may {
+				wrong++
+			}
+		}
+		if wrong > colfile.PageRows/20 {
+			t.Errorf("%s: the filter lets %d of %d values pass that are not there", name, wrong, colfile.PageRows)
+		}
+		if name != "unique" {
+			continue
+		}
+		for s, want := range map[string]bool{
+			"took": true, "TOOK": true, " of user": true, "ms": true, "deadlock": false, "DeadLock": false, "uses": false, "12": true, "1234567": true,
+		} {
+			for _, fold := range []bool{false, true} {
+				if may, err := f.MayContain(c, s, fold); may != want || err != nil {
+					t.Errorf("may contain %q (fold %t) = %t (%v), want %t", s, fold, may, err, want)
+				}
+			}
+		}
+		if may, _ := f.MayContain(c, "zikk", true); !may {
+			t.Error("a letter that characters outside of ASCII fold to must not decide")
+		}
+	}
+}
+
+func TestDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.parquet")
+	write(t, path, rand.New(rand.NewPCG(7, 8)), 3000)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rnd := rand.New(rand.NewPCG(9, 9))
+	found := 0
+	for range 300 {
+		data := bytes.Clone(whole)
+		switch rnd.IntN(3) {
+		case 0:
+			data = data[:rnd.IntN(len(data))]
+		default:
+			data[rnd.IntN(len(data))] ^= byte(1 + rnd.IntN(255))
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := readAll(path); err != nil {
+			found++
+			if !errors.Is(err, colfile.ErrCorrupt) && !errors.Is(err, colfile.ErrVersion) && !strings.Contains(err.Error(), "EOF") {
+				t.Errorf("unexpected kind of error: %v", err)
+			}
+		}
+	}
+	// What stands in page headers, filters and Parquet's footer is not read here.
+	if found < 200 {
+		t.Errorf("only %d of 300 damages were noticed", found)
+	}
+}
+
+func readAll(path string) error {
+	f, err := colfile.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	var v colfile.Vector
+	var d colfile.Dict
+	for _, g := range f.Groups {
+		chunks, err := f.Chunks(g)
+		if err != nil {
+			return err
+		}
+		for k := range chunks {
+			c := &chunks[k]
+			if c.Encoding == colfile.Elsewhere {
+				continue
+			}
+			if c.Encoding == colfile.Dictionary {
+				if err := f.ReadDict(c, f.Columns[c.Column].Type, &d); err != nil {
+					return err
+				}
+			}
+			for p := range g.Pages() {
+				if err := f.ReadPage(g, c, p, &v); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func FuzzOpen(f *testing.F) {
+	path := filepath.Join(f.TempDir(), "x.parquet")
+	write(f, path, rand.New(rand.NewPCG(7, 8)), 20)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "x.parquet")
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_ = readAll(path) // must not panic
+	})
+}

@@ -30,9 +30,9 @@ type found struct {
 }
 
 // addEvent puts a log event into a batch.
-func addEvent(b *event.Batch, timeNS, ingestedNS int64, stream, message string) {
+func addEvent(b *event.Builder, ds event.DatasetID, timeNS, ingestedNS int64, stream, message string) {
 	d := discover(message)
-	b.Add(event.Header{Time: timeNS, Ingested: ingestedNS, Stream: stream, Trace: d.trace, Parent: d.span})
+	b.Add(event.Header{Time: timeNS, Ingested: ingestedNS, Stream: stream, Dataset: ds, Trace: d.trace, Parent: d.span})
 	for _, f := range d.fields {
 		b.Set(f.Name, f.Value)
 	}

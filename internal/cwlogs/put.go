@@ -126,15 +126,16 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	if *events[len(events)-1].Timestamp-*events[0].Timestamp > maxSpan.Milliseconds() {
 		return out, invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
 	}
-	b := event.NewBatch(g.ID)
+	b := event.NewBuilder()
+	defer b.Release()
 	more := size{events: int64(len(events))}
 	for _, e := range events {
 		at := time.UnixMilli(*e.Timestamp).UnixNano()
-		addEvent(b, at, now.UnixNano(), in.LogStreamName, *e.Message)
+		addEvent(b, g.ID, at, now.UnixNano(), in.LogStreamName, *e.Message)
 		more.bytes += int64(len(*e.Message) + eventOverhead)
 		more.last = max(more.last, at)
 	}
-	if err := s.cfg.Queue.Append(ctx, ingest.Logs, b); err != nil {
+	if err := s.cfg.Queue.Append(ctx, ingest.Logs, b.Batch()); err != nil {
 		return out, retry(err)
 	}
 	s.size.add(g.Environment, g.ID, more)

@@ -1,9 +1,10 @@
 package event
 
 import (
-	"sort"
-	"strings"
-	"unicode/utf8"
+	"iter"
+	"math/bits"
+	"slices"
+	"unsafe"
 )
 
 // DatasetID names a Dataset in batches and in storage. It is assigned by package meta and
@@ -11,7 +12,7 @@ import (
 type DatasetID uint32
 
 // Names of the header fields where a query refers to them like any other field. A user's
-// field can not have such a name: Batch.Set drops names that begin with '$'.
+// field can not have such a name: Builder.Set drops names that begin with '$'.
 const (
 	FieldTime       = "$time"        // integer, nanoseconds since the epoch
 	FieldIngested   = "$ingested"    // integer, nanoseconds since the epoch
@@ -33,206 +34,239 @@ type Header struct {
 	Span       SpanID
 	Parent     SpanID
 	Stream     string
+	Dataset    DatasetID
 	SampleRate uint32 // 0 is read as 1
 }
 
-// Column holds the values of one field name and kind in a Batch: Rows lists the rows that
-// have the value, ascending, and the slice of the column's kind lists the values in step.
+// Column holds the values of one field name and kind in a Batch. Its slices are views into the
+// batch's memory and must not be changed.
 type Column struct {
-	Name    string
-	Kind    Kind
-	Rows    []int32
-	Strings []string
-	Ints    []int64
-	Floats  []float64
-	Bools   []bool
+	Name string
+	Kind Kind
+	// Rows are the rows that have the value, ascending.
+	Rows []int32
+	// Codes are in step with Rows: of KindString the index of the value in Dict, of KindBool 0
+	// or 1.
+	Codes []uint32
+	// Dict holds the values of a KindString column. A value may be there twice when most are
+	// different, and values may be there that no row has.
+	Dict []string
+	// Nums are in step with Rows: of KindInt the value, of KindFloat its IEEE 754 bits.
+	Nums []int64
+}
+
+// Floats returns the values of a KindFloat column, in step with Rows. It is a view of Nums: an
+// int64 and a float64 have the same size and alignment, and every bit pattern is a float64.
+func (c *Column) Floats() []float64 {
+	if c.Kind != KindFloat {
+		return nil
+	}
+	return unsafe.Slice((*float64)(unsafe.Pointer(unsafe.SliceData(c.Nums))), len(c.Nums))
 }
 
 // At returns the i-th stored value (not the value of row i).
 func (c *Column) At(i int) Value {
 	switch c.Kind {
 	case KindString:
-		return String(c.Strings[i])
-	case KindInt:
-		return Int(c.Ints[i])
-	case KindFloat:
-		return Float(c.Floats[i])
+		return String(c.Dict[c.Codes[i]])
+	case KindBool:
+		return Bool(c.Codes[i] != 0)
 	default:
-		return Bool(c.Bools[i])
+		return Value{kind: c.Kind, num: uint64(c.Nums[i])}
 	}
 }
 
 // Find returns the value of row, missing when the row has none.
 func (c *Column) Find(row int) Value {
-	n := len(c.Rows)
-	if n == 0 {
-		return Value{}
-	}
-	// A column that every row has is found at its own index.
-	if row < n && c.Rows[row] == int32(row) {
-		return c.At(row)
-	}
-	i := sort.Search(n, func(i int) bool { return c.Rows[i] >= int32(row) })
-	if i < n && c.Rows[i] == int32(row) {
+	if i := place(c.Rows, row); i >= 0 {
 		return c.At(i)
 	}
 	return Value{}
 }
 
-func (c *Column) append(row int32, v Value) {
-	c.Rows = append(c.Rows, row)
-	switch c.Kind {
-	case KindString:
-		c.Strings = append(c.Strings, v.str)
-	case KindInt:
-		c.Ints = append(c.Ints, v.Int())
-	case KindFloat:
-		c.Floats = append(c.Floats, v.Float())
-	default:
-		c.Bools = append(c.Bools, v.Bool())
+// place returns the index of row in rows, or -1.
+func place(rows []int32, row int) int {
+	// A column that every row has is found at its own index.
+	if row < len(rows) && rows[row] == int32(row) {
+		return row
 	}
+	if i, ok := slices.BinarySearch(rows, int32(row)); ok {
+		return i
+	}
+	return -1
 }
 
-func (c *Column) pop() {
-	n := len(c.Rows) - 1
-	c.Rows = c.Rows[:n]
-	switch c.Kind {
-	case KindString:
-		c.Strings = c.Strings[:n]
-	case KindInt:
-		c.Ints = c.Ints[:n]
-	case KindFloat:
-		c.Floats = c.Floats[:n]
-	default:
-		c.Bools = c.Bools[:n]
-	}
-}
-
-// Batch is a column-wise list of events of one dataset. A Batch is built by one goroutine
-// (Add, then Set for that row's fields) and is immutable once handed to the ingest queue.
+// Batch is an immutable column-wise list of events of any datasets. It is built by a Builder or
+// decoded; the store alone writes to it, the Seq of its headers.
 type Batch struct {
-	Dataset DatasetID
 	Headers []Header
-	Columns []*Column
 
-	byName map[string][]*Column
-	bytes  int
+	columns []column
+	index   []int32 // open-addressed by hash of the name: 1 + place in columns, 0 is free
+	// The columns' values, one after the other.
+	rows  []int32
+	codes []uint32
+	nums  []int64
+	dict  []string
+	bytes int
 }
 
-// NewBatch returns an empty batch for ds.
-func NewBatch(ds DatasetID) *Batch {
-	return &Batch{Dataset: ds, byName: map[string][]*Column{}}
+// column says where the values of a Column are.
+type column struct {
+	name string
+	kind Kind
+	n    uint32 // rows that have it
+	rows uint32 // into Batch.rows
+	data uint32 // into Batch.codes or Batch.nums
+	dict uint32 // into Batch.dict
+	size uint32 // of the dictionary
 }
+
+// wide reports whether values of the kind are kept in nums, not codes.
+func (k Kind) wide() bool { return k == KindInt || k == KindFloat }
 
 // Len returns the number of events.
 func (b *Batch) Len() int { return len(b.Headers) }
 
-// Bytes returns an estimate of the memory that the batch holds.
-func (b *Batch) Bytes() int { return b.bytes + 96*len(b.Headers) }
+// Bytes returns the memory that the batch holds, names and texts included.
+func (b *Batch) Bytes() int { return b.bytes }
 
-// Add begins a new event; Set then gives it fields.
-func (b *Batch) Add(h Header) {
-	if h.SampleRate == 0 {
-		h.SampleRate = 1
+// finish makes the index and counts the memory; text is the size of the strings of dict.
+func (b *Batch) finish(text int, hash func(i int) uint32) {
+	if n := len(b.columns); n > 0 {
+		b.index = make([]int32, 1<<bits.Len(uint(2*n-1)))
 	}
-	h.Stream = validUTF8(h.Stream)
-	b.Headers = append(b.Headers, h)
-	b.bytes += len(h.Stream)
-}
-
-// Set gives the newest event a field. A second Set of a name replaces the first, also when
-// the kind differs. Missing values, empty names and names beginning with '$' are dropped;
-// invalid UTF-8 is replaced by U+FFFD.
-func (b *Batch) Set(name string, v Value) {
-	if v.Missing() || name == "" || name[0] == '$' || len(b.Headers) == 0 {
-		return
-	}
-	name = validUTF8(name)
-	v.str = validUTF8(v.str)
-	row := int32(len(b.Headers) - 1)
-	cols := b.byName[name]
-	var own *Column
-	for _, c := range cols {
-		if n := len(c.Rows); n > 0 && c.Rows[n-1] == row {
-			c.pop()
+	mask := uint32(len(b.index) - 1)
+	for i := range b.columns {
+		slot := hash(i) & mask
+		for b.index[slot] != 0 {
+			slot = (slot + 1) & mask
 		}
-		if c.Kind == v.kind {
-			own = c
+		b.index[slot] = int32(i + 1)
+		text += len(b.columns[i].name)
+	}
+	for i := range b.Headers {
+		// Neighbours of one stream share its text.
+		if s := b.Headers[i].Stream; s != "" && (i == 0 || unsafe.StringData(s) != unsafe.StringData(b.Headers[i-1].Stream)) {
+			text += len(s)
 		}
 	}
-	if own == nil {
-		own = &Column{Name: name, Kind: v.kind}
-		b.Columns = append(b.Columns, own)
-		b.byName[name] = append(cols, own)
-		b.bytes += len(name)
-	}
-	own.append(row, v)
-	b.bytes += 12 + len(v.str)
+	b.bytes = text + int(unsafe.Sizeof(*b)) + len(b.Headers)*int(unsafe.Sizeof(Header{})) + len(b.columns)*int(unsafe.Sizeof(column{})) +
+		4*len(b.index) + 4*len(b.rows) + 4*len(b.codes) + 8*len(b.nums) + 16*len(b.dict)
 }
 
-func validUTF8(s string) string {
-	if utf8.ValidString(s) {
-		return s
+// NumColumns returns the number of columns.
+func (b *Batch) NumColumns() int { return len(b.columns) }
+
+// Column returns the i-th column. Columns are in the order in which their fields were first set.
+func (b *Batch) Column(i int) Column {
+	d := &b.columns[i]
+	c := Column{Name: d.name, Kind: d.kind, Rows: b.rows[d.rows:][:d.n:d.n]}
+	if d.kind.wide() {
+		c.Nums = b.nums[d.data:][:d.n:d.n]
+	} else {
+		c.Codes = b.codes[d.data:][:d.n:d.n]
+		c.Dict = b.dict[d.dict:][:d.size:d.size]
 	}
-	return strings.ToValidUTF8(s, "\uFFFD")
+	return c
 }
 
-// SetString gives the newest event a string field.
-func (b *Batch) SetString(name, s string) { b.Set(name, String(s)) }
+// ColumnsOf yields the columns of a field name, one for each kind it has.
+func (b *Batch) ColumnsOf(name string) iter.Seq[Column] {
+	return func(yield func(Column) bool) {
+		if len(b.index) == 0 {
+			return
+		}
+		mask := uint32(len(b.index) - 1)
+		for slot := hashString(name) & mask; b.index[slot] != 0; slot = (slot + 1) & mask {
+			if i := int(b.index[slot] - 1); b.columns[i].name == name && !yield(b.Column(i)) {
+				return
+			}
+		}
+	}
+}
 
-// SetInt gives the newest event an integer field.
-func (b *Batch) SetInt(name string, i int64) { b.Set(name, Int(i)) }
-
-// SetFloat gives the newest event a floating-point field.
-func (b *Batch) SetFloat(name string, f float64) { b.Set(name, Float(f)) }
-
-// SetBool gives the newest event a boolean field.
-func (b *Batch) SetBool(name string, v bool) { b.Set(name, Bool(v)) }
+// find returns the value of a row in the i-th column.
+func (b *Batch) find(i, row int) Value {
+	d := &b.columns[i]
+	at := place(b.rows[d.rows:][:d.n], row)
+	if at < 0 {
+		return Value{}
+	}
+	at += int(d.data)
+	switch d.kind {
+	case KindString:
+		return String(b.dict[d.dict+b.codes[at]])
+	case KindBool:
+		return Bool(b.codes[at] != 0)
+	default:
+		return Value{kind: d.kind, num: uint64(b.nums[at])}
+	}
+}
 
 // Get returns the value of a field of a row, missing when it has none. It knows the header
 // fields by their names.
 func (b *Batch) Get(row int, name string) Value {
 	if name != "" && name[0] == '$' {
-		return b.Headers[row].Get(name, b.Dataset)
+		return b.Headers[row].Get(name)
 	}
-	for _, c := range b.byName[name] {
-		if v := c.Find(row); !v.Missing() {
-			return v
+	if len(b.index) == 0 {
+		return Value{}
+	}
+	mask := uint32(len(b.index) - 1)
+	for slot := hashString(name) & mask; b.index[slot] != 0; slot = (slot + 1) & mask {
+		if i := int(b.index[slot] - 1); b.columns[i].name == name {
+			if v := b.find(i, row); !v.Missing() {
+				return v
+			}
 		}
 	}
 	return Value{}
 }
 
-// Adopt makes a batch of headers and columns that were decoded elsewhere. The slices belong to
-// the batch from then on; every column's rows must be ascending and within the headers.
-func Adopt(ds DatasetID, headers []Header, columns []*Column) *Batch {
-	b := &Batch{Dataset: ds, Headers: headers, Columns: columns, byName: map[string][]*Column{}}
-	for _, c := range columns {
-		b.byName[c.Name] = append(b.byName[c.Name], c)
-	}
-	return b
-}
-
 // Each calls yield for every field that a row has, header fields first, until it returns false.
 func (b *Batch) Each(row int, yield func(name string, v Value) bool) {
 	for _, n := range headerFields {
-		if v := b.Headers[row].Get(n, b.Dataset); !v.Missing() && !yield(n, v) {
+		if v := b.Headers[row].Get(n); !v.Missing() && !yield(n, v) {
 			return
 		}
 	}
-	for _, c := range b.Columns {
-		if v := c.Find(row); !v.Missing() && !yield(c.Name, v) {
+	for i := range b.columns {
+		if v := b.find(i, row); !v.Missing() && !yield(b.columns[i].name, v) {
 			return
 		}
 	}
 }
 
-// ColumnsOf returns the columns of a field name, one for each kind it has.
-func (b *Batch) ColumnsOf(name string) []*Column { return b.byName[name] }
+// FromColumns makes a batch of headers and columns that were decoded elsewhere, which it copies,
+// apart from the headers and the bytes of strings. Every column's rows must be ascending and
+// within the headers, its codes within its dictionary, and no row may have two values of a name.
+func FromColumns(headers []Header, columns []Column) *Batch {
+	b := &Batch{Headers: headers, columns: make([]column, len(columns))}
+	var rows, codes, nums, dict, text int
+	for i := range columns {
+		c := &columns[i]
+		rows, codes, nums, dict = rows+len(c.Rows), codes+len(c.Codes), nums+len(c.Nums), dict+len(c.Dict)
+	}
+	b.rows, b.codes, b.nums, b.dict = make([]int32, 0, rows), make([]uint32, 0, codes), make([]int64, 0, nums), make([]string, 0, dict)
+	for i := range columns {
+		c := &columns[i]
+		d := column{name: c.Name, kind: c.Kind, n: uint32(len(c.Rows)), rows: uint32(len(b.rows)), data: uint32(len(b.codes)), dict: uint32(len(b.dict)), size: uint32(len(c.Dict))}
+		if c.Kind.wide() {
+			d.data = uint32(len(b.nums))
+		}
+		b.columns[i] = d
+		b.rows, b.codes, b.nums, b.dict = append(b.rows, c.Rows...), append(b.codes, c.Codes...), append(b.nums, c.Nums...), append(b.dict, c.Dict...)
+		for _, s := range c.Dict {
+			text += len(s)
+		}
+	}
+	b.finish(text, func(i int) uint32 { return hashString(b.columns[i].name) })
+	return b
+}
 
-// Get returns a header field by name; ds is the dataset of the event. Zero ids and an empty
-// stream are missing.
-func (h *Header) Get(name string, ds DatasetID) Value {
+// Get returns a header field by name. Zero ids and an empty stream are missing.
+func (h *Header) Get(name string) Value {
 	switch name {
 	case FieldTime:
 		return Int(h.Time)
@@ -249,7 +283,7 @@ func (h *Header) Get(name string, ds DatasetID) Value {
 	case FieldStream:
 		return idValue(h.Stream)
 	case FieldDataset:
-		return Int(int64(ds))
+		return Int(int64(h.Dataset))
 	case FieldSampleRate:
 		return Int(int64(max(h.SampleRate, 1)))
 	default:

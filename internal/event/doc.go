@@ -1,5 +1,5 @@
 // Package event is the model that every part of Trefoil shares: an Event is one timestamped
-// set of typed fields, a Batch is a column-wise list of events of one Dataset.
+// set of typed fields, a Batch is a column-wise list of events, which a Builder makes.
 //
 // Vocabulary: spans, span events, links, X-Ray segments and subsegments and log lines are all
 // events; the fields "meta.signal_type" and "meta.annotation_type" tell them apart. What every

@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -32,15 +33,18 @@ func TestParseTraceID(t *testing.T) {
 	}
 }
 
-func TestBatchSetReplacesAcrossKinds(t *testing.T) {
-	b := event.NewBatch(1)
-	b.Add(event.Header{Time: 1})
-	b.SetString("name", "span")
-	b.SetInt("name", 5)
-	b.Add(event.Header{Time: 2})
-	b.SetString("name", "other")
-	b.SetString("$time", "never")
-	b.SetString("", "never")
+func TestSetReplacesAcrossKinds(t *testing.T) {
+	bd := event.NewBuilder()
+	defer bd.Release()
+	bd.SetString("before", "any event")
+	bd.Add(event.Header{Time: 1})
+	bd.SetString("name", "span")
+	bd.SetInt("name", 5)
+	bd.Add(event.Header{Time: 2})
+	bd.SetString("name", "other")
+	bd.SetString("$time", "never")
+	bd.SetString("", "never")
+	b := bd.Batch()
 	if got := b.Get(0, "name"); got != event.Int(5) {
 		t.Errorf("row 0 name = %v", got.Text())
 	}
@@ -50,20 +54,24 @@ func TestBatchSetReplacesAcrossKinds(t *testing.T) {
 	if got := b.Get(1, "$time"); got != event.Int(2) {
 		t.Errorf("row 1 $time = %v", got.Text())
 	}
-	if len(b.Columns) != 2 {
-		t.Errorf("columns = %d, want one for each kind", len(b.Columns))
+	if b.NumColumns() != 2 {
+		t.Errorf("columns = %d, want one for each kind", b.NumColumns())
+	}
+	if bd.Len() != 0 || bd.Batch().Len() != 0 {
+		t.Error("the builder is not empty after Batch")
 	}
 }
 
 func sample() *event.Batch {
-	b := event.NewBatch(7)
-	b.Add(event.Header{Time: 10, Ingested: 20, Seq: 3, Trace: event.TraceID{1}, Span: event.SpanID{2}, Parent: event.SpanID{3}, Stream: "s", SampleRate: 10})
+	b := event.NewBuilder()
+	defer b.Release()
+	b.Add(event.Header{Time: 10, Ingested: 20, Seq: 3, Trace: event.TraceID{1}, Span: event.SpanID{2}, Parent: event.SpanID{3}, Stream: "s", Dataset: 7, SampleRate: 10})
 	b.SetString("a", "x")
 	b.SetFloat("f", 1.5)
-	b.Add(event.Header{Time: 5, Ingested: 20, Seq: 4})
+	b.Add(event.Header{Time: 5, Ingested: 20, Seq: 4, Dataset: 8})
 	b.SetInt("a", -1)
 	b.SetBool("ok", true)
-	return b
+	return b.Batch()
 }
 
 func TestBinaryRoundTrip(t *testing.T) {
@@ -79,7 +87,7 @@ func TestBinaryRoundTrip(t *testing.T) {
 		row  int
 		name string
 		v    event.Value
-	}{{0, "a", event.String("x")}, {1, "a", event.Int(-1)}, {0, "f", event.Float(1.5)}, {1, "ok", event.Bool(true)}, {0, "$sample_rate", event.Int(10)}, {1, "$sample_rate", event.Int(1)}, {0, "$stream", event.String("s")}} {
+	}{{0, "a", event.String("x")}, {1, "a", event.Int(-1)}, {0, "f", event.Float(1.5)}, {1, "ok", event.Bool(true)}, {0, "$sample_rate", event.Int(10)}, {1, "$sample_rate", event.Int(1)}, {1, "$dataset", event.Int(8)}, {0, "$stream", event.String("s")}} {
 		if v := got.Get(want.row, want.name); v != want.v {
 			t.Errorf("row %d %s = %q, want %q", want.row, want.name, v.Text(), want.v.Text())
 		}
@@ -110,6 +118,13 @@ func TestOrder(t *testing.T) {
 
 func FuzzDecodeBatch(f *testing.F) {
 	f.Add(sample().AppendBinary(nil))
+	rnd := rand.New(rand.NewPCG(1, 1))
+	bd := event.NewBuilder()
+	for _, n := range []int{3, 40, 600} {
+		b, _ := random(rnd, bd, n)
+		f.Add(b.AppendBinary(nil))
+	}
+	bd.Release()
 	f.Fuzz(func(t *testing.T, src []byte) {
 		b, _, err := event.DecodeBatch(src)
 		if err != nil {
@@ -119,6 +134,9 @@ func FuzzDecodeBatch(f *testing.F) {
 		again, rest, err := event.DecodeBatch(enc)
 		if err != nil || len(rest) != 0 || !bytes.Equal(again.AppendBinary(nil), enc) {
 			t.Fatalf("a decoded batch does not survive a round trip: %v", err)
+		}
+		for row := range b.Len() {
+			b.Each(row, func(string, event.Value) bool { return true })
 		}
 	})
 }

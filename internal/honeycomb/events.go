@@ -177,13 +177,14 @@ func (s *Server) store(r *http.Request, env, name string, list []incoming) error
 		return err
 	}
 	received := time.Now()
-	b := event.NewBatch(ds.ID)
+	b := event.NewBuilder()
+	defer b.Release()
 	for _, in := range list {
 		if in.err == nil {
-			in.add(b, received)
+			in.add(b, ds.ID, received)
 		}
 	}
-	return s.cfg.Queue.Append(r.Context(), ingest.Events, b)
+	return s.cfg.Queue.Append(r.Context(), ingest.Events, b.Batch())
 }
 
 func (in *incoming) check() {
@@ -198,8 +199,8 @@ func (in *incoming) check() {
 
 // add adds the event to b. The ids of a trace go to the header; an id that is none stays a
 // field.
-func (in *incoming) add(b *event.Batch, received time.Time) {
-	h := event.Header{Time: received.UnixNano(), Ingested: received.UnixNano(), SampleRate: in.rate}
+func (in *incoming) add(b *event.Builder, ds event.DatasetID, received time.Time) {
+	h := event.Header{Time: received.UnixNano(), Ingested: received.UnixNano(), Dataset: ds, SampleRate: in.rate}
 	if !in.time.IsZero() {
 		h.Time = in.time.UnixNano()
 	}

@@ -19,11 +19,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func batch(n int) *event.Batch {
-	b := event.NewBatch(1)
+	b := event.NewBuilder()
+	defer b.Release()
 	for range n {
-		b.Add(event.Header{Time: 1})
+		b.Add(event.Header{Time: 1, Dataset: 1})
 	}
-	return b
+	return b.Batch()
 }
 
 // start runs a queue on a real store; stop ends both and returns the store reopened.

@@ -41,7 +41,7 @@ type scope struct {
 
 // fields sets the scope's own fields, then resource and scope attributes: what is set after
 // it wins over them.
-func (s scope) fields(b *event.Batch) {
+func (s scope) fields(b *event.Builder) {
 	if n := s.scope.Name(); n != "" {
 		b.SetString("library.name", n)
 		for _, p := range instrumentation {
@@ -123,7 +123,7 @@ func thresholdRate(traceState string) uint32 {
 }
 
 // attributes sets fields for a map; nested maps become dotted names.
-func attributes(b *event.Batch, prefix string, m pcommon.Map, depth int) {
+func attributes(b *event.Builder, prefix string, m pcommon.Map, depth int) {
 	for k, v := range m.All() {
 		if k == "" || prefix == "" && (k == "sampleRate" || k == "SampleRate") {
 			continue
@@ -132,7 +132,7 @@ func attributes(b *event.Batch, prefix string, m pcommon.Map, depth int) {
 	}
 }
 
-func attribute(b *event.Batch, name string, v pcommon.Value, depth int) {
+func attribute(b *event.Builder, name string, v pcommon.Value, depth int) {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
 		b.SetString(name, cut(v.Str()))
@@ -234,12 +234,12 @@ func millis(from, to int64) (ms float64, valid bool) {
 }
 
 // appendSpan adds a span, its events and its links to b.
-func appendSpan(b *event.Batch, s scope, span ptrace.Span, received time.Time) {
+func appendSpan(b *event.Builder, ds event.DatasetID, s scope, span ptrace.Span, received time.Time) {
 	attrs := span.Attributes()
 	rate := sampleRate(span.TraceState().AsRaw(), s.resource, s.scope.Attributes(), attrs)
 	start := nanos(span.StartTimestamp())
 	h := event.Header{
-		Time: start, Ingested: received.UnixNano(), SampleRate: rate,
+		Time: start, Ingested: received.UnixNano(), Dataset: ds, SampleRate: rate,
 		Trace: event.TraceID(span.TraceID()), Span: event.SpanID(span.SpanID()), Parent: event.SpanID(span.ParentSpanID()),
 	}
 	failed := span.Status().Code() == ptrace.StatusCodeError
@@ -308,7 +308,7 @@ func appendSpan(b *event.Batch, s scope, span ptrace.Span, received time.Time) {
 
 // copyException sets the fields of the span's first exception event on the span; the span's own
 // attributes, set later, win.
-func copyException(b *event.Batch, span ptrace.Span) {
+func copyException(b *event.Builder, span ptrace.Span) {
 	for _, e := range span.Events().All() {
 		if e.Name() != "exception" {
 			continue
@@ -326,7 +326,7 @@ func copyException(b *event.Batch, span ptrace.Span) {
 }
 
 // appendLog adds a log record to b.
-func appendLog(b *event.Batch, s scope, rec plog.LogRecord, received time.Time) {
+func appendLog(b *event.Builder, ds event.DatasetID, s scope, rec plog.LogRecord, received time.Time) {
 	t := nanos(rec.Timestamp())
 	if t == 0 {
 		t = nanos(rec.ObservedTimestamp())
@@ -335,7 +335,7 @@ func appendLog(b *event.Batch, s scope, rec plog.LogRecord, received time.Time) 
 		t = received.UnixNano()
 	}
 	b.Add(event.Header{
-		Time: t, Ingested: received.UnixNano(), Trace: event.TraceID(rec.TraceID()), Parent: event.SpanID(rec.SpanID()),
+		Time: t, Ingested: received.UnixNano(), Dataset: ds, Trace: event.TraceID(rec.TraceID()), Parent: event.SpanID(rec.SpanID()),
 		SampleRate: sampleRate("", s.resource, s.scope.Attributes(), rec.Attributes()),
 	})
 	b.SetString("severity", severity(rec.SeverityNumber()))

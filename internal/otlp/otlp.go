@@ -113,7 +113,8 @@ func (r *Receiver) traces(ctx context.Context, c credentials, td ptrace.Traces) 
 		return errNoDataset
 	}
 	received := time.Now()
-	batches := map[event.DatasetID]*event.Batch{}
+	b := event.NewBuilder()
+	defer b.Release()
 	for _, rs := range td.ResourceSpans().All() {
 		name := serviceName(rs.Resource().Attributes())
 		if classic(c.key) {
@@ -121,18 +122,18 @@ func (r *Receiver) traces(ctx context.Context, c credentials, td ptrace.Traces) 
 		} else if name == "" {
 			name = "unknown_service"
 		}
-		b, err := r.batch(ctx, batches, env, name)
+		ds, err := r.dataset(ctx, env, name)
 		if err != nil {
 			return err
 		}
 		for _, ss := range rs.ScopeSpans().All() {
 			s := scope{rs.Resource().Attributes(), rs.SchemaUrl(), ss.Scope(), ss.SchemaUrl()}
 			for _, span := range ss.Spans().All() {
-				appendSpan(b, s, span, received)
+				appendSpan(b, ds, s, span, received)
 			}
 		}
 	}
-	return r.append(ctx, batches)
+	return r.cfg.Queue.Append(ctx, ingest.OTLP, b.Batch())
 }
 
 func (r *Receiver) logs(ctx context.Context, c credentials, ld plog.Logs) error {
@@ -141,7 +142,8 @@ func (r *Receiver) logs(ctx context.Context, c credentials, ld plog.Logs) error 
 		return err
 	}
 	received := time.Now()
-	batches := map[event.DatasetID]*event.Batch{}
+	b := event.NewBuilder()
+	defer b.Release()
 	for _, rl := range ld.ResourceLogs().All() {
 		name := serviceName(rl.Resource().Attributes())
 		if name == "" {
@@ -150,39 +152,26 @@ func (r *Receiver) logs(ctx context.Context, c credentials, ld plog.Logs) error 
 		if name == "" {
 			name = "unknown_log_source"
 		}
-		b, err := r.batch(ctx, batches, env, name)
+		ds, err := r.dataset(ctx, env, name)
 		if err != nil {
 			return err
 		}
 		for _, sl := range rl.ScopeLogs().All() {
 			s := scope{rl.Resource().Attributes(), rl.SchemaUrl(), sl.Scope(), sl.SchemaUrl()}
 			for _, rec := range sl.LogRecords().All() {
-				appendLog(b, s, rec, received)
+				appendLog(b, ds, s, rec, received)
 			}
 		}
 	}
-	return r.append(ctx, batches)
+	return r.cfg.Queue.Append(ctx, ingest.OTLP, b.Batch())
 }
 
-func (r *Receiver) batch(ctx context.Context, batches map[event.DatasetID]*event.Batch, env, name string) (*event.Batch, error) {
+func (r *Receiver) dataset(ctx context.Context, env, name string) (event.DatasetID, error) {
 	ds, err := r.cfg.Meta.EnsureDataset(ctx, env, meta.Honeycomb, name)
 	if err != nil {
-		return nil, fmt.Errorf("ensure dataset %q: %w", name, err)
+		return 0, fmt.Errorf("ensure dataset %q: %w", name, err)
 	}
-	b := batches[ds.ID]
-	if b == nil {
-		b = event.NewBatch(ds.ID)
-		batches[ds.ID] = b
-	}
-	return b, nil
-}
-
-func (r *Receiver) append(ctx context.Context, batches map[event.DatasetID]*event.Batch) error {
-	list := make([]*event.Batch, 0, len(batches))
-	for _, b := range batches {
-		list = append(list, b)
-	}
-	return r.cfg.Queue.Append(ctx, ingest.OTLP, list...)
+	return ds.ID, nil
 }
 
 // failureOf turns any error into what the client is told; what it is not told is logged.

@@ -349,24 +349,25 @@ func TestSummary(t *testing.T) {
 }
 
 // putSpans stores spans as package otlp does.
-func (f *fixture) putSpans(t *testing.T, dataset string, spans ...func(*event.Batch)) {
+func (f *fixture) putSpans(t *testing.T, dataset string, spans ...func(*event.Builder, event.DatasetID)) {
 	t.Helper()
 	ds, err := f.meta.EnsureDataset(t.Context(), "bootcamp", meta.Honeycomb, dataset)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := event.NewBatch(ds.ID)
+	b := event.NewBuilder()
+	defer b.Release()
 	for _, s := range spans {
-		s(b)
+		s(b, ds.ID)
 	}
-	if err := f.queue.Append(t.Context(), ingest.OTLP, b); err != nil {
+	if err := f.queue.Append(t.Context(), ingest.OTLP, b.Batch()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func span(trace, id, parent byte, start, ms int64, fields ...event.Field) func(*event.Batch) {
-	return func(b *event.Batch) {
-		h := event.Header{Time: (base+start)*1e9 + 123456789, Trace: event.TraceID{0xab, 15: trace}}
+func span(trace, id, parent byte, start, ms int64, fields ...event.Field) func(*event.Builder, event.DatasetID) {
+	return func(b *event.Builder, ds event.DatasetID) {
+		h := event.Header{Dataset: ds, Time: (base+start)*1e9 + 123456789, Trace: event.TraceID{0xab, 15: trace}}
 		if id != 0 {
 			h.Span = event.SpanID{7: id}
 		}
@@ -393,8 +394,8 @@ func TestSpans(t *testing.T) {
 		span(1, 2, 1, 0, 800, str("name", "HTTP GET"), str("span.kind", "client"), str("service.name", "front"), str("net.peer.name", "back.local"), event.Field{Name: "error", Value: event.Bool(true)}),
 		span(1, 0, 2, 0, 0, str("name", "exception"), str("meta.annotation_type", "span_event"), str("exception.type", "IOError"), str("exception.message", "torn")),
 		span(1, 0, 2, 0, 0, str("meta.annotation_type", "link"), str("trace.link.trace_id", "cd000000000000000000000000000001"), str("trace.link.span_id", "0000000000000009")),
-		func(b *event.Batch) {
-			span(1, 0, 2, 0, 0, str("body", "a line"))(b)
+		func(b *event.Builder, ds event.DatasetID) {
+			span(1, 0, 2, 0, 0, str("body", "a line"))(b, ds)
 			b.SetString("meta.signal_type", "log")
 		})
 	f.putSpans(t, "back",

@@ -14,24 +14,25 @@ func (s *Server) batch(ctx context.Context, environment string, docs []*document
 	if err != nil {
 		return nil, err
 	}
-	b := event.NewBatch(ds.ID)
+	b := event.NewBuilder()
+	defer b.Release()
 	now := time.Now().UnixNano()
 	for _, d := range docs {
-		appendDocument(b, d, now)
+		appendDocument(b, ds.ID, d, now)
 	}
-	return b, nil
+	return b.Batch(), nil
 }
 
 // appendDocument adds the event of a document, with its text, and those of its subsegments.
-func appendDocument(b *event.Batch, d *document, received int64) {
+func appendDocument(b *event.Builder, ds event.DatasetID, d *document, received int64) {
 	service := d.name
 	if d.sub {
 		service = "" // the segment that it belongs to is in another document
 	}
-	appendPart(b, d, event.Header{Trace: d.trace, Ingested: received}, d.parent, service)
+	appendPart(b, d, event.Header{Trace: d.trace, Ingested: received, Dataset: ds}, d.parent, service)
 }
 
-func appendPart(b *event.Batch, d *document, h event.Header, parent event.SpanID, service string) {
+func appendPart(b *event.Builder, d *document, h event.Header, parent event.SpanID, service string) {
 	h.Time, h.Span, h.Parent = nanos(d.start), d.id, parent
 	b.Add(h)
 	text := func(name, v string) {

@@ -37,8 +37,9 @@ func FuzzDocument(f *testing.F) {
 			}
 			id = d.trace
 			docs = append(docs, d)
-			b := event.NewBatch(1)
-			appendDocument(b, d, 0)
+			b := event.NewBuilder()
+			appendDocument(b, 1, d, 0)
+			b.Release()
 		}
 		tr := assemble(id, docs)
 		if tr == nil {

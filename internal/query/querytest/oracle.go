@@ -41,9 +41,10 @@ func Rows(batches ...*event.Batch) []Row {
 					r[n] = v
 				}
 			}
-			for _, c := range b.Columns {
-				if v := c.Find(i); !v.Missing() {
-					r[c.Name] = v
+			for c := range b.NumColumns() {
+				col := b.Column(c)
+				if v := col.Find(i); !v.Missing() {
+					r[col.Name] = v
 				}
 			}
 			out = append(out, r)
@@ -256,9 +257,13 @@ func one(a query.Agg, rows []Row) event.Value {
 	case query.Avg:
 		return event.Float(mean)
 	case query.StdDev:
-		m := 0.0
+		// Counted from the first value, so that equal values have no deviation at all.
+		m, off := 0.0, 0.0
 		for _, f := range nums {
-			m += (f - mean) * (f - mean)
+			off += (f - nums[0]) / float64(len(nums))
+		}
+		for _, f := range nums {
+			m += (f - nums[0] - off) * (f - nums[0] - off)
 		}
 		return event.Float(math.Sqrt(m / float64(len(nums))))
 	default: // Percentile

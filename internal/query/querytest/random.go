@@ -14,15 +14,22 @@ import (
 var Epoch = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // RandomBatches returns batches of n events in all over the datasets, with columns of every
-// kind, mixed kinds under one name, missing values, shared traces and streams.
+// kind, mixed kinds under one name, missing values, shared traces and streams. A batch is of one
+// dataset or of several.
 func RandomBatches(rnd *rand.Rand, n int, datasets ...event.DatasetID) []*event.Batch {
 	var out []*event.Batch
+	b := event.NewBuilder()
+	defer b.Release()
 	for n > 0 {
-		b := event.NewBatch(datasets[rnd.IntN(len(datasets))])
+		ds, mixed := datasets[rnd.IntN(len(datasets))], rnd.IntN(2) == 0
 		for range min(n, 1+rnd.IntN(200)) {
 			h := event.Header{
 				Time:     Epoch.Add(time.Duration(rnd.Int64N(int64(time.Hour)))).UnixNano(),
 				Ingested: Epoch.UnixNano(),
+				Dataset:  ds,
+			}
+			if mixed {
+				h.Dataset = datasets[rnd.IntN(len(datasets))]
 			}
 			if rnd.IntN(3) > 0 {
 				h.Trace = event.TraceID{15: byte(1 + rnd.IntN(40))}
@@ -54,7 +61,7 @@ func RandomBatches(rnd *rand.Rand, n int, datasets ...event.DatasetID) []*event.
 			}
 			n--
 		}
-		out = append(out, b)
+		out = append(out, b.Batch())
 	}
 	return out
 }

@@ -12,15 +12,16 @@ import (
 func TestDamageIsNeverAPanic(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
-	b := event.NewBatch(1)
+	b := event.NewBuilder()
+	defer b.Release()
 	for i := range 50 {
-		b.Add(event.Header{Time: int64(i), Trace: event.TraceID{1, byte(i)}})
+		b.Add(event.Header{Dataset: 1, Time: int64(i), Trace: event.TraceID{1, byte(i)}})
 		b.SetString("s", "x")
 		b.SetInt("i", int64(i))
 		b.SetFloat("f", float64(i))
 		b.SetBool("b", i%2 == 0)
 	}
-	if err := s.Append(t.Context(), []*event.Batch{b}); err != nil {
+	if err := s.Append(t.Context(), []*event.Batch{b.Batch()}); err != nil {
 		t.Fatal(err)
 	}
 	closeStore(t, s)

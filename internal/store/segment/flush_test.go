@@ -47,7 +47,7 @@ func TestFlushFailsBehindItsSegment(t *testing.T) {
 // events again when flushes work again.
 func TestFullHeadThatCanNotBeFlushed(t *testing.T) {
 	dir := t.TempDir()
-	s, err := Open(t.Context(), Config{Dir: dir, FlushBytes: 1 << 20, MaxHeadBytes: 200})
+	s, err := Open(t.Context(), Config{Dir: dir, FlushBytes: 1 << 20, MaxHeadBytes: int64(oneEvent().Bytes() + 1)})
 	if err != nil {
 		t.Fatal(err)
 	}

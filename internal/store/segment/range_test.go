@@ -12,11 +12,12 @@ import (
 // TestExtremeTimes stores events at both ends of time and asks with bounds beyond them.
 func TestExtremeTimes(t *testing.T) {
 	s := openStore(t, t.TempDir())
-	b := event.NewBatch(1)
+	b := event.NewBuilder()
+	defer b.Release()
 	for _, ns := range []int64{math.MinInt64, -1, 0, 1, math.MaxInt64} {
-		b.Add(event.Header{Time: ns})
+		b.Add(event.Header{Dataset: 1, Time: ns})
 	}
-	if err := s.Append(t.Context(), []*event.Batch{b}); err != nil {
+	if err := s.Append(t.Context(), []*event.Batch{b.Batch()}); err != nil {
 		t.Fatal(err)
 	}
 	far, past := time.UnixMilli(9_999_999_999_999), time.Date(1, 2, 3, 0, 0, 0, 0, time.UTC)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"sync/atomic"
 
@@ -144,7 +145,7 @@ func (s *file) readGroup(group int, w want, read *int64) (*event.Batch, error) {
 		set          func(h *event.Header, v parquet.Value)
 	}
 	for i := range headers {
-		headers[i].SampleRate = 1
+		headers[i].SampleRate, headers[i].Dataset = 1, g.Dataset
 	}
 	for _, c := range []headerColumn{
 		{event.FieldTime, colTime, func(h *event.Header, v parquet.Value) { h.Time = v.Int64() }},
@@ -164,7 +165,7 @@ func (s *file) readGroup(group int, w want, read *int64) (*event.Batch, error) {
 			return nil, err
 		}
 	}
-	var cols []*event.Column
+	var cols []event.Column
 	overflow := false
 	for _, f := range g.Fields {
 		m := s.meta.Columns[f]
@@ -175,8 +176,8 @@ func (s *file) readGroup(group int, w want, read *int64) (*event.Batch, error) {
 			overflow = true
 			continue
 		}
-		c := &event.Column{Name: m.Name, Kind: event.Kind(m.Kind)}
-		if err := s.column(group, m.Column, read, func(row int, v parquet.Value) { appendCell(c, row, v) }); err != nil {
+		c := event.Column{Name: m.Name, Kind: event.Kind(m.Kind)}
+		if err := s.column(group, m.Column, read, func(row int, v parquet.Value) { appendCell(&c, row, v) }); err != nil {
 			return nil, err
 		}
 		cols = append(cols, c)
@@ -186,22 +187,23 @@ func (s *file) readGroup(group int, w want, read *int64) (*event.Batch, error) {
 		if err != nil {
 			return nil, err
 		}
-		cols = append(cols, more...)
+		for _, c := range more {
+			cols = append(cols, *c)
+		}
 	}
-	return event.Adopt(g.Dataset, headers, cols), nil
+	return event.FromColumns(headers, cols), nil
 }
 
 func appendCell(c *event.Column, row int, v parquet.Value) {
-	c.Rows = append(c.Rows, int32(row))
 	switch c.Kind {
 	case event.KindString:
-		c.Strings = append(c.Strings, string(v.ByteArray()))
+		appendValue(c, row, event.String(string(v.ByteArray())))
 	case event.KindInt:
-		c.Ints = append(c.Ints, v.Int64())
+		appendValue(c, row, event.Int(v.Int64()))
 	case event.KindFloat:
-		c.Floats = append(c.Floats, v.Double())
+		appendValue(c, row, event.Float(v.Double()))
 	default:
-		c.Bools = append(c.Bools, v.Boolean())
+		appendValue(c, row, event.Bool(v.Boolean()))
 	}
 }
 
@@ -209,13 +211,18 @@ func appendValue(c *event.Column, row int, v event.Value) {
 	c.Rows = append(c.Rows, int32(row))
 	switch c.Kind {
 	case event.KindString:
-		c.Strings = append(c.Strings, v.Str())
+		c.Codes = append(c.Codes, uint32(len(c.Dict)))
+		c.Dict = append(c.Dict, v.Str())
 	case event.KindInt:
-		c.Ints = append(c.Ints, v.Int())
+		c.Nums = append(c.Nums, v.Int())
 	case event.KindFloat:
-		c.Floats = append(c.Floats, v.Float())
+		c.Nums = append(c.Nums, int64(math.Float64bits(v.Float())))
 	default:
-		c.Bools = append(c.Bools, v.Bool())
+		var code uint32
+		if v.Bool() {
+			code = 1
+		}
+		c.Codes = append(c.Codes, code)
 	}
 }
 

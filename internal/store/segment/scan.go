@@ -134,10 +134,15 @@ func (snap *snapshot) scan(ctx context.Context, q *query.Query, stats *query.Sta
 		return !gone
 	}
 	pushBatch := func(b *event.Batch) bool {
-		low := max(first, snap.horizon(b.Dataset))
+		var ds event.DatasetID
+		var shown bool
+		var low int64
 		for i := range b.Headers {
 			h := &b.Headers[i]
-			if h.Time < low || h.Time > last {
+			if i == 0 || h.Dataset != ds {
+				ds, shown, low = h.Dataset, visible(h.Dataset), max(first, snap.horizon(h.Dataset))
+			}
+			if !shown || h.Time < low || h.Time > last {
 				continue
 			}
 			if only != nil {
@@ -194,11 +199,9 @@ func (snap *snapshot) scan(ctx context.Context, q *query.Query, stats *query.Sta
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if visible(b.Dataset) {
-			stats.BytesScanned += int64(b.Bytes())
-			if !pushBatch(b) {
-				return ctx.Err()
-			}
+		stats.BytesScanned += int64(b.Bytes())
+		if !pushBatch(b) {
+			return ctx.Err()
 		}
 	}
 	return nil

@@ -332,7 +332,7 @@ func (s *Store) Append(ctx context.Context, batches []*event.Batch) error {
 	}
 	keep := batches[:0:0]
 	for _, b := range batches {
-		if _, gone := s.dropped[b.Dataset]; gone || b.Len() == 0 {
+		if !s.anyVisible(b) {
 			continue
 		}
 		for i := range b.Headers {
@@ -353,7 +353,7 @@ func (s *Store) Append(ctx context.Context, batches []*event.Batch) error {
 	}
 	s.mu.Lock()
 	for _, b := range keep {
-		if _, gone := s.dropped[b.Dataset]; !gone {
+		if s.anyVisible(b) {
 			s.addHead(b)
 		}
 	}
@@ -363,6 +363,16 @@ func (s *Store) Append(ctx context.Context, batches []*event.Batch) error {
 		s.wake()
 	}
 	return nil
+}
+
+// anyVisible reports whether a batch has an event of a dataset that is not dropped; mu is held.
+func (s *Store) anyVisible(b *event.Batch) bool {
+	for i := range b.Headers {
+		if _, gone := s.dropped[b.Headers[i].Dataset]; !gone {
+			return true
+		}
+	}
+	return false
 }
 
 // writeLog writes one frame; appendMu is held. A log that broke is left behind as it is, with
@@ -630,11 +640,9 @@ func (s *Store) Columns(_ context.Context, ds event.DatasetID) ([]store.ColumnIn
 	}
 	for _, list := range [][]*event.Batch{s.flushing, s.head} {
 		for _, b := range list {
-			if b.Dataset != ds {
-				continue
-			}
-			for _, c := range b.Columns {
-				if len(c.Rows) > 0 {
+			for i := range b.NumColumns() {
+				c := b.Column(i)
+				if slices.ContainsFunc(c.Rows, func(row int32) bool { return b.Headers[row].Dataset == ds }) {
 					seen[store.ColumnInfo{Name: c.Name, Kind: c.Kind}] = true
 				}
 			}
@@ -675,7 +683,7 @@ func (s *Store) Usage() store.Usage {
 		for _, b := range list {
 			u.HeadEvents += int64(b.Len())
 			for i := range b.Headers {
-				see(b.Dataset, b.Headers[i].Time)
+				see(b.Headers[i].Dataset, b.Headers[i].Time)
 			}
 		}
 	}

@@ -63,13 +63,14 @@ func TestTornLog(t *testing.T) {
 	logs := filepath.Join(dir, "wal")
 	const frames, rows = 5, 3
 	var ends []int64
+	b := event.NewBuilder()
+	defer b.Release()
 	for range frames {
-		b := event.NewBatch(1)
 		for range rows {
-			b.Add(event.Header{Time: 1})
+			b.Add(event.Header{Dataset: 1, Time: 1})
 			b.SetString("k", "value")
 		}
-		if err := s.Append(t.Context(), []*event.Batch{b}); err != nil {
+		if err := s.Append(t.Context(), []*event.Batch{b.Batch()}); err != nil {
 			t.Fatal(err)
 		}
 		ends = append(ends, logSize(t, logs))

@@ -36,10 +36,11 @@ func closeStore(t *testing.T, s *Store) {
 
 // oneEvent is a batch of one event of dataset 1.
 func oneEvent() *event.Batch {
-	b := event.NewBatch(1)
-	b.Add(event.Header{Time: 1})
+	b := event.NewBuilder()
+	defer b.Release()
+	b.Add(event.Header{Dataset: 1, Time: 1})
 	b.SetString("k", "value")
-	return b
+	return b.Batch()
 }
 
 func appendEvents(t *testing.T, s *Store, n int) {
@@ -136,10 +137,11 @@ func TestLogRefusesWhatItCouldNotRead(t *testing.T) {
 	}
 	defer func() { _ = w.close() }()
 	w.limit = 1 << 16
-	b := event.NewBatch(1)
-	b.Add(event.Header{Time: 1})
+	b := event.NewBuilder()
+	defer b.Release()
+	b.Add(event.Header{Dataset: 1, Time: 1})
 	b.SetString("k", string(bytes.Repeat([]byte("x"), w.limit)))
-	if broken, err := w.append([]*event.Batch{b}); err == nil || broken {
+	if broken, err := w.append([]*event.Batch{b.Batch()}); err == nil || broken {
 		t.Errorf("append of more than the limit: broken %v, %v", broken, err)
 	}
 	if _, err := w.append([]*event.Batch{oneEvent()}); err != nil {

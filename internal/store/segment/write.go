@@ -88,20 +88,27 @@ type fieldKey struct {
 func writeSegment(path string, batches []*event.Batch, walNum uint64, dropped func(event.DatasetID) bool) (written bool, err error) {
 	rows := map[event.DatasetID][]rowRef{}
 	counts := map[fieldKey]int{}
+	gone := map[event.DatasetID]bool{}
 	var maxSeq uint64
 	for _, b := range batches {
 		for i := range b.Headers {
-			maxSeq = max(maxSeq, b.Headers[i].Seq) // those left out are not given again either
+			h := &b.Headers[i]
+			maxSeq = max(maxSeq, h.Seq) // those left out are not given again either
+			out, known := gone[h.Dataset]
+			if !known {
+				out = dropped(h.Dataset)
+				gone[h.Dataset] = out
+			}
+			if !out {
+				rows[h.Dataset] = append(rows[h.Dataset], rowRef{b, i})
+			}
 		}
-		if dropped(b.Dataset) {
-			continue
-		}
-		for i := range b.Headers {
-			rows[b.Dataset] = append(rows[b.Dataset], rowRef{b, i})
-		}
-		for _, c := range b.Columns {
-			if len(c.Rows) > 0 {
-				counts[fieldKey{c.Name, c.Kind}] += len(c.Rows)
+		for i := range b.NumColumns() {
+			c := b.Column(i)
+			for _, row := range c.Rows {
+				if !gone[b.Headers[row].Dataset] {
+					counts[fieldKey{c.Name, c.Kind}]++
+				}
 			}
 		}
 	}
@@ -331,7 +338,7 @@ func level(v parquet.Value, ok bool, column int) parquet.Value {
 // source is a column of a batch with the place of each of the batch's rows in the group, -1
 // for rows of other groups.
 type source struct {
-	col   *event.Column
+	col   event.Column
 	place []int32
 }
 
@@ -351,9 +358,11 @@ func (l *layout) sourcesOf(rows []rowRef) [][]source {
 	}
 	sources := make([][]source, len(l.meta))
 	for b, place := range places {
-		for _, c := range b.Columns {
-			f := l.index[fieldKey{c.Name, c.Kind}]
-			sources[f] = append(sources[f], source{c, place})
+		for i := range b.NumColumns() {
+			c := b.Column(i)
+			if f, ok := l.index[fieldKey{c.Name, c.Kind}]; ok { // else only dropped events have it
+				sources[f] = append(sources[f], source{c, place})
+			}
 		}
 	}
 	return sources

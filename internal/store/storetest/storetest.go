@@ -33,6 +33,7 @@ func Run(t *testing.T, s Subject) {
 		"SurvivesReopen":       testReopen,
 		"EveryKindOfValue":     testKinds,
 		"DropIsDurable":        testDrop,
+		"DropOfSomeOfABatch":   testDropMixed,
 		"RetainHidesAtOnce":    testRetain,
 		"AppendsFromMany":      testConcurrent,
 		"ManyColumns":          testManyColumns,
@@ -127,9 +128,11 @@ func testReopen(t *testing.T, subject Subject) {
 func testKinds(t *testing.T, subject Subject) {
 	s := subject.Open(t, t.TempDir())
 	defer closeStore(t, s)
-	b := event.NewBatch(4)
+	b := event.NewBuilder()
+	defer b.Release()
 	h := event.Header{
-		Time: 1_700_000_000_123_456_789, Ingested: 1_700_000_001_000_000_001, Trace: event.TraceID{1, 2, 3}, Span: event.SpanID{4}, Parent: event.SpanID{5},
+		Dataset: 4,
+		Time:    1_700_000_000_123_456_789, Ingested: 1_700_000_001_000_000_001, Trace: event.TraceID{1, 2, 3}, Span: event.SpanID{4}, Parent: event.SpanID{5},
 		Stream: "a/[b]c", SampleRate: 1 << 31,
 	}
 	b.Add(h)
@@ -141,9 +144,9 @@ func testKinds(t *testing.T, subject Subject) {
 	for n, v := range values {
 		b.Set(n, v)
 	}
-	b.Add(event.Header{Time: 5})
+	b.Add(event.Header{Time: 5, Dataset: 4})
 	b.SetInt("text", 12)
-	append1(t, s, b)
+	append1(t, s, b.Batch())
 	for _, where := range []string{"memory", "file"} {
 		res := run(t, s, &query.Query{Stages: []query.Stage{query.Filter{Where: query.EqStr(event.FieldTrace, h.Trace.String())}}})
 		if len(res.Rows) != 1 {
@@ -159,7 +162,7 @@ func testKinds(t *testing.T, subject Subject) {
 			if n == event.FieldSeq {
 				continue
 			}
-			if c := res.Column(n); c < 0 || res.Rows[0][c] != h.Get(n, 4) {
+			if c := res.Column(n); c < 0 || res.Rows[0][c] != h.Get(n) {
 				t.Errorf("%s: header field %q differs", where, n)
 			}
 		}
@@ -203,15 +206,73 @@ func testDrop(t *testing.T, subject Subject) {
 	closeStore(t, s)
 }
 
+// testDropMixed drops one of two datasets that share batches, which stay in memory.
+func testDropMixed(t *testing.T, subject Subject) {
+	dir := t.TempDir()
+	s := subject.Open(t, dir)
+	b := event.NewBuilder()
+	defer b.Release()
+	add := func() {
+		for i := range 40 {
+			b.Add(event.Header{Time: int64(i), Dataset: event.DatasetID(1 + i%4/3)})
+			b.SetInt("n", int64(i))
+			if i%4 == 3 {
+				b.SetString("only.two", "x")
+			}
+		}
+		append1(t, s, b.Batch())
+	}
+	check := func(when string, want int64) {
+		t.Helper()
+		if n := Count(t, s, 2); n != 0 {
+			t.Errorf("%s: %d events of the dropped dataset", when, n)
+		}
+		if n := Count(t, s); n != want {
+			t.Errorf("%s: %d events in all, want %d", when, n, want)
+		}
+		res := run(t, s, &query.Query{Stages: []query.Stage{query.Filter{Where: query.Has{X: query.Field{Name: "only.two"}}}}})
+		if len(res.Rows) != 0 {
+			t.Errorf("%s: %d events have the dropped dataset's field", when, len(res.Rows))
+		}
+		if cols, err := s.Columns(t.Context(), 1); err != nil || len(cols) != 1 {
+			t.Errorf("%s: columns %v, %v", when, cols, err)
+		}
+		if cols, err := s.Columns(t.Context(), 2); err != nil || len(cols) != 0 {
+			t.Errorf("%s: columns of the dropped dataset %v, %v", when, cols, err)
+		}
+	}
+	add()
+	if n := Count(t, s, 2); n != 10 {
+		t.Errorf("%d events of the second dataset, want 10", n)
+	}
+	if err := s.Drop(t.Context(), 2); err != nil {
+		t.Fatal(err)
+	}
+	check("after the drop", 30)
+	add()
+	check("after an append of both", 60)
+	closeStore(t, s)
+	s = subject.Open(t, dir)
+	defer closeStore(t, s)
+	check("after a restart", 60)
+	add()
+	subject.Flush(t, s)
+	check("after a flush", 90)
+	if u := s.Usage(); u.Events != 90 {
+		t.Errorf("%d events are held, want 90", u.Events)
+	}
+}
+
 func testRetain(t *testing.T, subject Subject) {
 	s := subject.Open(t, t.TempDir())
 	defer closeStore(t, s)
 	now := time.Now()
-	b := event.NewBatch(1)
+	b := event.NewBuilder()
+	defer b.Release()
 	for h := range 10 {
-		b.Add(event.Header{Time: now.Add(-time.Duration(h)*time.Hour - time.Minute).UnixNano()})
+		b.Add(event.Header{Dataset: 1, Time: now.Add(-time.Duration(h)*time.Hour - time.Minute).UnixNano()})
 	}
-	append1(t, s, b)
+	append1(t, s, b.Batch())
 	for range 2 {
 		s.Retain(1, 4*time.Hour)
 		if n := Count(t, s); n != 4 {
@@ -232,13 +293,14 @@ func testConcurrent(t *testing.T, subject Subject) {
 	const writers, rounds, size = 8, 10, 20
 	for w := range writers {
 		wg.Go(func() {
+			b := event.NewBuilder()
+			defer b.Release()
 			for range rounds {
-				b := event.NewBatch(event.DatasetID(w + 1))
 				for range size {
-					b.Add(event.Header{Time: 1})
+					b.Add(event.Header{Time: 1, Dataset: event.DatasetID(w + 1)})
 					b.SetInt("w", int64(w))
 				}
-				if err := s.Append(context.Background(), []*event.Batch{b}); err != nil {
+				if err := s.Append(context.Background(), []*event.Batch{b.Batch()}); err != nil {
 					t.Error(err)
 				}
 				// What this writer was told to be stored is there, a whole number of batches.
@@ -267,14 +329,15 @@ func testConcurrent(t *testing.T, subject Subject) {
 func testManyColumns(t *testing.T, subject Subject) {
 	s := subject.Open(t, t.TempDir())
 	defer closeStore(t, s)
-	b := event.NewBatch(1)
+	b := event.NewBuilder()
+	defer b.Release()
 	const n = 3000
 	for i := range n {
-		b.Add(event.Header{Time: int64(i)})
+		b.Add(event.Header{Time: int64(i), Dataset: 1})
 		b.SetInt(fmt.Sprintf("key-%d", i), int64(i))
 		b.SetString("common", "x")
 	}
-	append1(t, s, b)
+	append1(t, s, b.Batch())
 	subject.Flush(t, s)
 	for _, i := range []int{0, 1, 999, n - 1} {
 		field := query.Field{Name: fmt.Sprintf("key-%d", i)}
@@ -303,9 +366,10 @@ func testCancel(t *testing.T, subject Subject) {
 func testClosed(t *testing.T, subject Subject) {
 	s := subject.Open(t, t.TempDir())
 	closeStore(t, s)
-	b := event.NewBatch(1)
-	b.Add(event.Header{})
-	if err := s.Append(t.Context(), []*event.Batch{b}); !errors.Is(err, store.ErrClosed) {
+	b := event.NewBuilder()
+	defer b.Release()
+	b.Add(event.Header{Dataset: 1})
+	if err := s.Append(t.Context(), []*event.Batch{b.Batch()}); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("Append after Close: %v", err)
 	}
 	if _, err := s.Query(t.Context(), &query.Query{}); !errors.Is(err, store.ErrClosed) {
@@ -316,17 +380,19 @@ func testClosed(t *testing.T, subject Subject) {
 func testColumns(t *testing.T, subject Subject) {
 	s := subject.Open(t, t.TempDir())
 	defer closeStore(t, s)
-	a, b := event.NewBatch(1), event.NewBatch(2)
-	a.Add(event.Header{})
-	a.SetInt("n", 1)
-	b.Add(event.Header{})
+	b := event.NewBuilder()
+	defer b.Release()
+	b.Add(event.Header{Dataset: 1})
+	b.SetInt("n", 1)
+	b.Add(event.Header{Dataset: 2})
 	b.SetString("other", "x")
-	append1(t, s, a, b)
+	append1(t, s, b.Batch())
 	subject.Flush(t, s)
-	c := event.NewBatch(1)
-	c.Add(event.Header{})
-	c.SetString("n", "text")
-	append1(t, s, c)
+	b.Add(event.Header{Dataset: 1})
+	b.SetString("n", "text")
+	b.Add(event.Header{Dataset: 2})
+	b.SetString("more", "x")
+	append1(t, s, b.Batch())
 	got, err := s.Columns(t.Context(), 1)
 	want := []store.ColumnInfo{{Name: "n", Kind: event.KindString}, {Name: "n", Kind: event.KindInt}}
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
@@ -339,10 +405,11 @@ func testSeq(t *testing.T, subject Subject) {
 	last := int64(-1)
 	for range 3 {
 		s := subject.Open(t, dir)
-		b := event.NewBatch(1)
-		b.Add(event.Header{})
-		b.Add(event.Header{})
-		append1(t, s, b)
+		b := event.NewBuilder()
+		b.Add(event.Header{Dataset: 1})
+		b.Add(event.Header{Dataset: 1})
+		append1(t, s, b.Batch())
+		b.Release()
 		subject.Flush(t, s)
 		closeStore(t, s)
 	}
@@ -368,10 +435,11 @@ func testNewest(t *testing.T, subject Subject) {
 		t.Errorf("the newest event of an empty store is of %v", n)
 	}
 	for ds, at := range map[event.DatasetID]int64{1: 50, 2: 70} {
-		b := event.NewBatch(ds)
-		b.Add(event.Header{Time: at})
-		b.Add(event.Header{Time: at - 10})
-		append1(t, s, b)
+		b := event.NewBuilder()
+		b.Add(event.Header{Time: at, Dataset: ds})
+		b.Add(event.Header{Time: at - 10, Dataset: ds})
+		append1(t, s, b.Batch())
+		b.Release()
 	}
 	for range 2 {
 		if n := s.Usage(); n.Newest.UnixNano() != 70 || n.Events != 4 {
@@ -391,7 +459,7 @@ func testEmpty(t *testing.T, subject Subject) {
 	s := subject.Open(t, t.TempDir())
 	defer closeStore(t, s)
 	append1(t, s)
-	append1(t, s, event.NewBatch(1))
+	append1(t, s, &event.Batch{})
 	if n := Count(t, s); n != 0 {
 		t.Errorf("%d events", n)
 	}

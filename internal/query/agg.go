@@ -2,10 +2,11 @@ package query
 
 import (
 	"math"
-	"sort"
+	"slices"
+	"strings"
 
-	"github.com/DataDog/sketches-go/ddsketch"
 	"github.com/axiomhq/hyperloglog"
+	"github.com/zeebo/xxh3"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 )
@@ -13,243 +14,574 @@ import (
 const (
 	// distinctExact is the number of values up to which CountDistinct is exact.
 	distinctExact = 10_000
-	// percentileExact is the number of numbers up to which Percentile is exact.
+	// percentileExact is the number of numbers up to which Percentile is exact, as long as all
+	// groups of the aggregate hold fewer than percentileHeld; beyond that a group is exact up to
+	// percentileFew.
 	percentileExact = 10_000
-	// percentileError is the relative error of Percentile beyond percentileExact.
-	percentileError = 0.01
+	percentileHeld  = 1 << 21
+	percentileFew   = 1_000
 )
 
-// accumulator computes one aggregate of one group.
-type accumulator interface {
-	// add takes the argument's value of one row; w is the row's weight and t its time. For
-	// Count without argument v is a value that is not missing.
-	add(v event.Value, w float64, t int64)
-	value() event.Value
+// Accumulator computes one aggregate for many groups at once, which are numbered from 0. Groups
+// must be made with Grow before they are used. It is for one goroutine; executors that work in
+// parallel give each its own and merge them.
+type Accumulator interface {
+	// Grow makes room for the groups below n.
+	Grow(n int)
+	// Add takes the argument's value of one row; w is the row's weight and t its time. For
+	// Count without argument v is a value that is not missing. A string that is kept is copied.
+	Add(g uint32, v event.Value, w float64, t int64)
+	// AddFloats adds rows whose argument is a float: groups[i], vals[i] and, unless weights is
+	// nil, weights[i] belong together. Not for Earliest and Latest.
+	AddFloats(groups []uint32, vals, weights []float64)
+	// AddInts is AddFloats for integers.
+	AddInts(groups []uint32, vals []int64, weights []float64)
+	// Merge adds group h of from, an Accumulator for the same Agg, to group g.
+	Merge(g uint32, from Accumulator, h uint32)
+	// Value returns the aggregate of a group.
+	Value(g uint32) event.Value
 }
 
-func newAccumulator(a Agg) accumulator {
+// NewAccumulator returns the accumulator for an aggregate.
+func NewAccumulator(a Agg) Accumulator {
 	switch a.Op {
 	case Count:
-		return &countAcc{}
+		return &Counts{}
 	case Sum:
-		return &sumAcc{ints: true}
+		return &sums{}
 	case Avg, StdDev:
-		return &momentAcc{dev: a.Op == StdDev}
+		return &moments{dev: a.Op == StdDev}
 	case Min:
-		return &extremeAcc{sign: -1}
+		return &extremes{sign: -1}
 	case Max:
-		return &extremeAcc{sign: 1}
+		return &extremes{sign: 1}
 	case CountDistinct:
-		return &distinctAcc{seen: map[event.Value]struct{}{}}
+		return &Distincts{}
 	case Percentile:
-		return &percentileAcc{p: a.P}
+		return &percentiles{p: a.P}
 	case Earliest:
-		return &edgeAcc{sign: -1}
+		return &edges{sign: -1}
 	default:
-		return &edgeAcc{sign: 1}
+		return &edges{sign: 1}
 	}
 }
 
-type countAcc struct{ n float64 }
+func grow[T any](s []T, n int) []T {
+	if n <= len(s) {
+		return s
+	}
+	if n <= cap(s) {
+		return s[:n]
+	}
+	return append(s, make([]T, n-len(s))...)
+}
 
-func (c *countAcc) add(v event.Value, w float64, _ int64) {
+func weight(weights []float64, i int) float64 {
+	if weights == nil {
+		return 1
+	}
+	return weights[i]
+}
+
+// own returns v with a string that nobody else has.
+func own(v event.Value) event.Value {
+	if v.Kind() == event.KindString {
+		return event.String(strings.Clone(v.Str()))
+	}
+	return v
+}
+
+// Counts is the Accumulator of Count.
+type Counts struct{ n []float64 }
+
+// Grow implements Accumulator.
+func (c *Counts) Grow(n int) { c.n = grow(c.n, n) }
+
+// Add implements Accumulator.
+func (c *Counts) Add(g uint32, v event.Value, w float64, _ int64) {
 	if !v.Missing() {
-		c.n += w
+		c.n[g] += w
 	}
 }
 
-func (c *countAcc) value() event.Value { return Number(c.n) }
-
-// sumAcc sums integers exactly while they fit.
-type sumAcc struct {
-	ints bool
-	any  bool
-	i    int64
-	f    float64
-}
-
-func (s *sumAcc) add(v event.Value, w float64, _ int64) {
-	f, ok := v.Number()
-	if !ok {
+// AddRows adds rows whatever their values are; nil weights are 1.
+func (c *Counts) AddRows(groups []uint32, weights []float64) {
+	n := c.n
+	if weights == nil {
+		for _, g := range groups {
+			n[g]++
+		}
 		return
 	}
-	s.any = true
-	s.f += f * w
-	if s.ints {
-		d := v.Int() * int64(w)
-		sum := s.i + d
-		if v.Kind() != event.KindInt || math.Abs(f*w) >= 1<<62 || (sum > s.i) != (d > 0) && d != 0 {
-			s.ints = false
-		}
-		s.i = sum
+	for i, g := range groups {
+		n[g] += weights[i]
 	}
 }
 
-func (s *sumAcc) value() event.Value {
-	switch {
+// AddMany adds rows of one group by their whole weight.
+func (c *Counts) AddMany(g uint32, weight float64) { c.n[g] += weight }
+
+// AddFloats implements Accumulator.
+func (c *Counts) AddFloats(groups []uint32, _, weights []float64) { c.AddRows(groups, weights) }
+
+// AddInts implements Accumulator.
+func (c *Counts) AddInts(groups []uint32, _ []int64, weights []float64) { c.AddRows(groups, weights) }
+
+// Merge implements Accumulator.
+func (c *Counts) Merge(g uint32, from Accumulator, h uint32) { c.n[g] += from.(*Counts).n[h] }
+
+// Value implements Accumulator.
+func (c *Counts) Value(g uint32) event.Value { return Number(c.n[g]) }
+
+// sums sums integers exactly while they fit.
+type sums struct{ s []sum }
+
+type sum struct {
+	any, float bool
+	i          int64
+	f          float64
+}
+
+func (a *sums) Grow(n int) { a.s = grow(a.s, n) }
+
+func (a *sums) Add(g uint32, v event.Value, w float64, _ int64) {
+	switch v.Kind() {
+	case event.KindInt:
+		a.s[g].int(v.Int(), w)
+	case event.KindFloat:
+		a.s[g].num(v.Float() * w)
+	}
+}
+
+func (s *sum) num(f float64) {
+	s.any, s.float = true, true
+	s.f += f
+}
+
+func (s *sum) int(i int64, w float64) {
+	s.any = true
+	f := float64(i) * w
+	s.f += f
+	if !s.float {
+		d := i * int64(w)
+		t := s.i + d
+		if math.Abs(f) >= 1<<62 || (t > s.i) != (d > 0) && d != 0 {
+			s.float = true
+		}
+		s.i = t
+	}
+}
+
+func (a *sums) AddFloats(groups []uint32, vals, weights []float64) {
+	for i, g := range groups {
+		a.s[g].num(vals[i] * weight(weights, i))
+	}
+}
+
+func (a *sums) AddInts(groups []uint32, vals []int64, weights []float64) {
+	for i, g := range groups {
+		a.s[g].int(vals[i], weight(weights, i))
+	}
+}
+
+func (a *sums) Merge(g uint32, from Accumulator, h uint32) {
+	s, o := &a.s[g], &from.(*sums).s[h]
+	if !o.any {
+		return
+	}
+	f := s.f + o.f
+	if o.float {
+		s.any, s.float = true, true
+	} else {
+		s.int(o.i, 1)
+	}
+	s.f = f
+}
+
+func (a *sums) Value(g uint32) event.Value {
+	switch s := &a.s[g]; {
 	case !s.any:
 		return event.Value{}
-	case s.ints:
+	case s.float:
+		return event.Float(s.f)
+	default:
 		return event.Int(s.i)
 	}
-	return event.Float(s.f)
 }
 
-// momentAcc keeps the weighted mean and squared deviation (Welford, West).
-type momentAcc struct {
-	dev        bool
-	w, mean, m float64
+// moments keeps weighted means and squared deviations (Welford, West; merged by Chan).
+type moments struct {
+	dev bool
+	m   []moment
 }
 
-func (a *momentAcc) add(v event.Value, w float64, _ int64) {
-	f, ok := v.Number()
-	if !ok || w <= 0 {
+type moment struct{ w, mean, sq float64 }
+
+func (a *moments) Grow(n int) { a.m = grow(a.m, n) }
+
+func (m *moment) add(f, w float64) {
+	if w <= 0 {
 		return
 	}
-	a.w += w
-	d := f - a.mean
-	a.mean += d * w / a.w
-	a.m += w * d * (f - a.mean)
+	m.w += w
+	d := f - m.mean
+	m.mean += d * w / m.w
+	m.sq += w * d * (f - m.mean)
 }
 
-func (a *momentAcc) value() event.Value {
-	if a.w == 0 {
+func (a *moments) Add(g uint32, v event.Value, w float64, _ int64) {
+	if f, ok := v.Number(); ok {
+		a.m[g].add(f, w)
+	}
+}
+
+func (a *moments) AddFloats(groups []uint32, vals, weights []float64) {
+	for i, g := range groups {
+		a.m[g].add(vals[i], weight(weights, i))
+	}
+}
+
+func (a *moments) AddInts(groups []uint32, vals []int64, weights []float64) {
+	for i, g := range groups {
+		a.m[g].add(float64(vals[i]), weight(weights, i))
+	}
+}
+
+func (a *moments) Merge(g uint32, from Accumulator, h uint32) {
+	m, o := &a.m[g], &from.(*moments).m[h]
+	if o.w == 0 {
+		return
+	}
+	if m.w == 0 {
+		*m = *o
+		return
+	}
+	w := m.w + o.w
+	d := o.mean - m.mean
+	m.sq += o.sq + d*d*m.w*o.w/w
+	m.mean += d * o.w / w
+	m.w = w
+}
+
+func (a *moments) Value(g uint32) event.Value {
+	switch m := &a.m[g]; {
+	case m.w == 0:
 		return event.Value{}
+	case a.dev:
+		return event.Float(math.Sqrt(max(m.sq, 0) / m.w))
+	default:
+		return event.Float(m.mean)
 	}
-	if a.dev {
-		return event.Float(math.Sqrt(max(a.m, 0) / a.w))
-	}
-	return event.Float(a.mean)
 }
 
-type extremeAcc struct {
+// extremes keeps the least or the greatest value by event.Order.
+type extremes struct {
 	sign int
-	best event.Value
+	best []event.Value
 }
 
-func (e *extremeAcc) add(v event.Value, _ float64, _ int64) {
-	if v.Missing() {
-		return
-	}
-	if e.best.Missing() || event.Order(v, e.best)*e.sign > 0 {
-		e.best = v
+func (a *extremes) Grow(n int) { a.best = grow(a.best, n) }
+
+func (a *extremes) Add(g uint32, v event.Value, _ float64, _ int64) {
+	if b := &a.best[g]; !v.Missing() && (b.Missing() || event.Order(v, *b)*a.sign > 0) {
+		*b = own(v)
 	}
 }
 
-func (e *extremeAcc) value() event.Value { return e.best }
+func (a *extremes) AddFloats(groups []uint32, vals, _ []float64) {
+	for i, g := range groups {
+		b := &a.best[g]
+		if b.Kind() == event.KindFloat {
+			// NaN, which is the least, takes the way through Order.
+			if f := b.Float(); a.sign > 0 && vals[i] <= f || a.sign < 0 && vals[i] >= f {
+				continue
+			}
+		}
+		a.Add(g, event.Float(vals[i]), 1, 0)
+	}
+}
 
-type edgeAcc struct {
+func (a *extremes) AddInts(groups []uint32, vals []int64, _ []float64) {
+	for i, g := range groups {
+		b := &a.best[g]
+		if b.Kind() == event.KindInt {
+			if n := b.Int(); a.sign > 0 && vals[i] <= n || a.sign < 0 && vals[i] >= n {
+				continue
+			}
+		}
+		a.Add(g, event.Int(vals[i]), 1, 0)
+	}
+}
+
+func (a *extremes) Merge(g uint32, from Accumulator, h uint32) {
+	a.Add(g, from.(*extremes).best[h], 1, 0)
+}
+
+func (a *extremes) Value(g uint32) event.Value { return a.best[g] }
+
+// edges keeps the value of the first or the last row.
+type edges struct {
 	sign int
-	t    int64
-	v    event.Value
+	e    []edge
 }
 
-func (e *edgeAcc) add(v event.Value, _ float64, t int64) {
-	if v.Missing() {
-		return
-	}
-	if e.v.Missing() || e.sign > 0 && t > e.t || e.sign < 0 && t < e.t {
-		e.v, e.t = v, t
+type edge struct {
+	t int64
+	v event.Value
+}
+
+func (a *edges) Grow(n int) { a.e = grow(a.e, n) }
+
+func (a *edges) Add(g uint32, v event.Value, _ float64, t int64) {
+	e := &a.e[g]
+	if !v.Missing() && (e.v.Missing() || a.sign > 0 && t > e.t || a.sign < 0 && t < e.t) {
+		*e = edge{t, own(v)}
 	}
 }
 
-func (e *edgeAcc) value() event.Value { return e.v }
+func (a *edges) AddFloats([]uint32, []float64, []float64) {
+	panic("query: the first and the last value need times")
+}
 
-// distinctAcc counts integers and floats of equal magnitude as different values, as they are
-// different columns.
-type distinctAcc struct {
-	seen   map[event.Value]struct{}
+func (a *edges) AddInts([]uint32, []int64, []float64) {
+	panic("query: the first and the last value need times")
+}
+
+func (a *edges) Merge(g uint32, from Accumulator, h uint32) {
+	o := &from.(*edges).e[h]
+	a.Add(g, o.v, 1, o.t)
+}
+
+func (a *edges) Value(g uint32) event.Value { return a.e[g].v }
+
+// Distincts is the Accumulator of CountDistinct. It knows values by their hashes: two of
+// distinctExact values share one with a probability of 10⁻¹². Integers and floats of equal
+// magnitude are different values, as they are different columns.
+type Distincts struct{ d []distinct }
+
+type distinct struct {
+	set    map[uint64]struct{}
 	sketch *hyperloglog.Sketch
 }
 
-func (d *distinctAcc) add(v event.Value, _ float64, _ int64) {
-	if v.Missing() {
-		return
+// Hash returns the hash by which Distincts knows a value that is not missing.
+func Hash(v event.Value) uint64 {
+	if v.Kind() == event.KindString {
+		return xxh3.HashString(v.Str())
 	}
+	var buf [9]byte
+	return xxh3.Hash(appendKey(buf[:0], v))
+}
+
+// Grow implements Accumulator.
+func (a *Distincts) Grow(n int) { a.d = grow(a.d, n) }
+
+// AddHash adds the value with a hash to a group.
+func (a *Distincts) AddHash(g uint32, h uint64) {
+	d := &a.d[g]
 	if d.sketch != nil {
-		d.sketch.Insert(hashKey(v))
+		d.sketch.InsertHash(h)
 		return
 	}
-	d.seen[v] = struct{}{}
-	if len(d.seen) > distinctExact {
-		d.sketch = hyperloglog.New14()
-		for v := range d.seen {
-			d.sketch.Insert(hashKey(v))
-		}
-		d.seen = nil
+	d.insert(h)
+}
+
+func (d *distinct) insert(h uint64) {
+	if d.set == nil {
+		d.set = map[uint64]struct{}{}
+	}
+	d.set[h] = struct{}{}
+	if len(d.set) > distinctExact {
+		d.toSketch()
 	}
 }
 
-func hashKey(v event.Value) []byte { return appendKey(nil, v) }
+func (d *distinct) toSketch() {
+	d.sketch = hyperloglog.NewNoSparse()
+	for h := range d.set {
+		d.sketch.InsertHash(h)
+	}
+	d.set = nil
+}
 
-func (d *distinctAcc) value() event.Value {
+// Add implements Accumulator.
+func (a *Distincts) Add(g uint32, v event.Value, _ float64, _ int64) {
+	if !v.Missing() {
+		a.AddHash(g, Hash(v))
+	}
+}
+
+// AddFloats implements Accumulator.
+func (a *Distincts) AddFloats(groups []uint32, vals, _ []float64) {
+	for i, g := range groups {
+		a.AddHash(g, Hash(event.Float(vals[i])))
+	}
+}
+
+// AddInts implements Accumulator.
+func (a *Distincts) AddInts(groups []uint32, vals []int64, _ []float64) {
+	for i, g := range groups {
+		a.AddHash(g, Hash(event.Int(vals[i])))
+	}
+}
+
+// Merge implements Accumulator.
+func (a *Distincts) Merge(g uint32, from Accumulator, h uint32) {
+	d, o := &a.d[g], &from.(*Distincts).d[h]
+	if o.sketch == nil {
+		for x := range o.set {
+			a.AddHash(g, x)
+		}
+		return
+	}
+	if d.sketch == nil {
+		d.toSketch()
+	}
+	if err := d.sketch.Merge(o.sketch); err != nil {
+		panic(err) // both have the same precision
+	}
+}
+
+// Value implements Accumulator.
+func (a *Distincts) Value(g uint32) event.Value {
+	d := &a.d[g]
 	if d.sketch != nil {
 		return event.Int(int64(d.sketch.Estimate()))
 	}
-	return event.Int(int64(len(d.seen)))
+	return event.Int(int64(len(d.set)))
 }
 
-// percentileAcc interpolates linearly between the closest ranks while exact; weights repeat a
+// percentiles interpolates linearly between the closest ranks while exact; weights repeat a
 // number.
-type percentileAcc struct {
-	p      float64
-	nums   []weighted
-	total  float64
-	sketch *ddsketch.DDSketch
+type percentiles struct {
+	p    float64
+	n    []percentile
+	held int
 }
 
-type weighted struct{ v, w float64 }
+type percentile struct {
+	vals    []float64
+	weights []float64 // nil while all are 1
+	sketch  *sketch
+}
 
-func (a *percentileAcc) add(v event.Value, w float64, _ int64) {
-	f, ok := v.Number()
-	if !ok || w <= 0 || math.IsNaN(f) || math.IsInf(f, 0) {
+func (a *percentiles) Grow(n int) { a.n = grow(a.n, n) }
+
+func (a *percentiles) add(g uint32, f, w float64) {
+	if w <= 0 || math.IsNaN(f) || math.IsInf(f, 0) {
 		return
 	}
-	if a.sketch != nil {
-		_ = a.sketch.AddWithCount(f, w)
+	n := &a.n[g]
+	if n.sketch != nil {
+		n.sketch.add(f, w)
 		return
 	}
-	a.nums = append(a.nums, weighted{f, w})
-	a.total += w
-	if len(a.nums) > percentileExact {
-		sketch, err := ddsketch.NewDefaultDDSketch(percentileError)
-		if err != nil {
-			panic(err) // the accuracy is a constant in range
+	if w != 1 && n.weights == nil {
+		n.weights = make([]float64, len(n.vals), cap(n.vals))
+		for i := range n.weights {
+			n.weights[i] = 1
 		}
-		for _, n := range a.nums {
-			_ = sketch.AddWithCount(n.v, n.w)
-		}
-		a.sketch, a.nums = sketch, nil
+	}
+	n.vals = append(n.vals, f)
+	if n.weights != nil {
+		n.weights = append(n.weights, w)
+	}
+	a.held++
+	if k := len(n.vals); k > percentileExact || k > percentileFew && a.held > percentileHeld {
+		a.toSketch(n)
 	}
 }
 
-func (a *percentileAcc) value() event.Value {
-	if a.sketch != nil {
-		f, err := a.sketch.GetValueAtQuantile(a.p / 100)
-		if err != nil {
-			return event.Value{}
-		}
-		return event.Float(f)
+func (a *percentiles) toSketch(n *percentile) {
+	n.sketch = &sketch{}
+	for i, f := range n.vals {
+		n.sketch.add(f, weight(n.weights, i))
 	}
-	if len(a.nums) == 0 {
+	a.held -= len(n.vals)
+	n.vals, n.weights = nil, nil
+}
+
+func (a *percentiles) Add(g uint32, v event.Value, w float64, _ int64) {
+	if f, ok := v.Number(); ok {
+		a.add(g, f, w)
+	}
+}
+
+func (a *percentiles) AddFloats(groups []uint32, vals, weights []float64) {
+	for i, g := range groups {
+		a.add(g, vals[i], weight(weights, i))
+	}
+}
+
+func (a *percentiles) AddInts(groups []uint32, vals []int64, weights []float64) {
+	for i, g := range groups {
+		a.add(g, float64(vals[i]), weight(weights, i))
+	}
+}
+
+func (a *percentiles) Merge(g uint32, from Accumulator, h uint32) {
+	n, o := &a.n[g], &from.(*percentiles).n[h]
+	if o.sketch == nil {
+		for i, f := range o.vals {
+			a.add(g, f, weight(o.weights, i))
+		}
+		return
+	}
+	if n.sketch == nil {
+		a.toSketch(n)
+	}
+	n.sketch.merge(o.sketch)
+}
+
+func (a *percentiles) Value(g uint32) event.Value {
+	n := &a.n[g]
+	if n.sketch != nil {
+		return event.Float(n.sketch.quantile(a.p / 100))
+	}
+	if len(n.vals) == 0 {
 		return event.Value{}
 	}
-	sort.Slice(a.nums, func(i, j int) bool { return a.nums[i].v < a.nums[j].v })
-	rank := a.p / 100 * (a.total - 1)
+	if n.weights == nil {
+		slices.Sort(n.vals)
+		rank := a.p / 100 * float64(len(n.vals)-1)
+		lo := int(rank)
+		hi := min(lo+1, len(n.vals)-1)
+		return event.Float(n.vals[lo] + (rank-float64(lo))*(n.vals[hi]-n.vals[lo]))
+	}
+	return event.Float(n.weighted(a.p))
+}
+
+func (n *percentile) weighted(p float64) float64 {
+	order := make([]int, len(n.vals))
+	total := 0.0
+	for i := range order {
+		order[i] = i
+		total += n.weights[i]
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		switch {
+		case n.vals[i] < n.vals[j]:
+			return -1
+		case n.vals[i] > n.vals[j]:
+			return 1
+		}
+		return 0
+	})
 	at := func(r float64) float64 {
 		seen := 0.0
-		for _, n := range a.nums {
-			seen += n.w
+		for _, i := range order {
+			seen += n.weights[i]
 			if r < seen {
-				return n.v
+				return n.vals[i]
 			}
 		}
-		return a.nums[len(a.nums)-1].v
+		return n.vals[order[len(order)-1]]
 	}
+	rank := p / 100 * (total - 1)
 	lo := math.Floor(rank)
 	x := at(lo)
 	if rank > lo {
 		x += (rank - lo) * (at(lo+1) - x)
 	}
-	return event.Float(x)
+	return x
 }

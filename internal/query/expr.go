@@ -2,6 +2,7 @@ package query
 
 import (
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -267,14 +268,18 @@ func children(e Expr) []Expr {
 }
 
 // Rewrite replaces nodes from the bottom up by what replace returns for them.
-func Rewrite(e Expr, replace func(Expr) Expr) Expr {
+func Rewrite(e Expr, replace func(Expr) Expr) Expr { return rewrite(e, true, replace) }
+
+// rewrite is Rewrite; without conditions those of an Exists are left as they are.
+func rewrite(e Expr, conditions bool, replace func(Expr) Expr) Expr {
 	if e == nil {
 		return nil
 	}
+	one := func(x Expr) Expr { return rewrite(x, conditions, replace) }
 	each := func(x []Expr) []Expr {
 		out := make([]Expr, len(x))
 		for i := range x {
-			out[i] = Rewrite(x[i], replace)
+			out[i] = one(x[i])
 		}
 		return out
 	}
@@ -284,40 +289,93 @@ func Rewrite(e Expr, replace func(Expr) Expr) Expr {
 	case Or:
 		e = Or{each(n.X)}
 	case Not:
-		e = Not{Rewrite(n.X, replace)}
+		e = Not{one(n.X)}
 	case Compare:
-		n.L, n.R = Rewrite(n.L, replace), Rewrite(n.R, replace)
+		n.L, n.R = one(n.L), one(n.R)
 		e = n
 	case In:
-		n.X = Rewrite(n.X, replace)
+		n.X = one(n.X)
 		e = n
 	case Has:
-		e = Has{Rewrite(n.X, replace)}
+		e = Has{one(n.X)}
 	case Text:
-		n.X = Rewrite(n.X, replace)
+		n.X = one(n.X)
 		e = n
 	case Glob:
-		n.X = Rewrite(n.X, replace)
+		n.X = one(n.X)
 		e = n
 	case Match:
-		n.X = Rewrite(n.X, replace)
+		n.X = one(n.X)
 		e = n
 	case Capture:
-		n.X = Rewrite(n.X, replace)
+		n.X = one(n.X)
 		e = n
 	case Bucket:
-		n.X = Rewrite(n.X, replace)
+		n.X = one(n.X)
 		e = n
 	case Call:
 		n.Args = each(n.Args)
 		e = n
 	case Exists:
 		if j, ok := n.Over.(JSONValues); ok {
-			j.Source = Rewrite(j.Source, replace)
+			j.Source = one(j.Source)
 			n.Over = j
 		}
-		n.Where = Rewrite(n.Where, replace)
+		if conditions {
+			n.Where = one(n.Where)
+		}
 		e = n
 	}
 	return replace(e)
+}
+
+// Reads lists the fields of a row that e reads, each once. whole reports that e asks for more of
+// the row than fields: for what contains it or what it contains.
+func Reads(e Expr) (fields []string, whole bool) {
+	add := func(name string) {
+		if !slices.Contains(fields, name) {
+			fields = append(fields, name)
+		}
+	}
+	var walk func(Expr)
+	walk = func(e Expr) {
+		Walk(e, func(e Expr) bool {
+			switch e := e.(type) {
+			case Field:
+				add(e.Name)
+			case TraceIn:
+				add(event.FieldTrace)
+			case Exists:
+				if j, ok := e.Over.(JSONValues); ok {
+					walk(j.Source)
+				} else {
+					whole = true
+				}
+				return false
+			}
+			return true
+		})
+	}
+	walk(e)
+	return fields, whole
+}
+
+// Inline puts value in the place of a field of the row. Conditions of an Exists read the fields
+// of other rows and stay.
+func Inline(e Expr, name string, value Expr) Expr {
+	return rewrite(e, false, func(e Expr) Expr {
+		if f, ok := e.(Field); ok && f.Name == name {
+			return value
+		}
+		return e
+	})
+}
+
+// Size returns the number of nodes of e.
+func Size(e Expr) (n int) {
+	Walk(e, func(Expr) bool {
+		n++
+		return true
+	})
+	return n
 }

@@ -74,10 +74,7 @@ func TestTextIsBounded(t *testing.T) {
 			q.Stages = append(q.Stages, query.Extend{Name: "a", Value: e})
 		}
 		q.Stages = append(q.Stages, query.Project{Fields: []query.Named{{Name: "n", Value: call("byte_len", a)}}})
-		r, err := query.NewRunner(q)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := query.NewRunner(q.Stages, nil)
 		r.Push(querytest.Row{"a": event.String("ab")})
 		res, err := r.Result()
 		if err != nil {
@@ -105,10 +102,7 @@ func TestTraceSetsReachesEveryStage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := query.NewRunner(q)
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := query.NewRunner(q.Stages, nil)
 		func() {
 			defer func() {
 				if p := recover(); p != nil {
@@ -129,10 +123,7 @@ func (emptyRow) Each(func(string, event.Value) bool) {}
 // TestSortIsBoundedWhateverItsLimit sorts with a limit above what a sort may hold.
 func TestSortIsBoundedWhateverItsLimit(t *testing.T) {
 	q := &query.Query{Stages: []query.Stage{query.Sort{}, query.Limit{N: math.MaxInt}}}
-	r, err := query.NewRunner(q)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := query.NewRunner(q.Stages, nil)
 	const tooMany = 2_000_001
 	n := 1
 	for n < tooMany && r.Push(emptyRow{}) {

@@ -123,10 +123,7 @@ func TestRunnerAgreesWithOracle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		runner, err := query.NewRunner(run)
-		if err != nil {
-			t.Fatal(err)
-		}
+		runner := query.NewRunner(run.Stages, nil)
 		for _, r := range rows {
 			if !runner.Push(r) {
 				break

@@ -11,41 +11,29 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/event"
 )
 
-// maxHeld bounds the rows that a sort or a result holds and the groups of an aggregate.
-const maxHeld = 2_000_000
+// MaxHeld bounds the rows that a sort or a result holds and the groups of an aggregate.
+const MaxHeld = 2_000_000
 
 // ErrTooLarge is returned by Runner.Result when a sort, a result or an aggregate held more
-// rows or groups than maxHeld.
+// rows or groups than MaxHeld.
 var ErrTooLarge = errors.New("query holds too many rows or groups; narrow it or add a limit")
 
-// Runner takes rows through a query's pipeline. It is for one goroutine.
+// Runner takes rows through the stages of a pipeline. It is for one goroutine.
 type Runner struct {
-	sink   *sink
-	stats  Stats
-	prefix Expr // the filters ahead of the first other stage
-	rest   operator
+	sink *sink
+	rest operator
 }
 
-// NewRunner checks q and prepares its pipeline. An Exists over a trace must be replaced first
-// (see TraceSets).
-func NewRunner(q *Query) (*Runner, error) {
-	if err := q.Check(); err != nil {
-		return nil, fmt.Errorf("check query: %w", err)
-	}
+// NewRunner prepares stages that Check accepts. An Exists over a trace must be replaced first
+// (see TraceSets). Rows that were made by a stage before these have the names columns, in that
+// order; nil columns are those of stored events.
+func NewRunner(stages []Stage, columns []string) *Runner {
 	r := &Runner{sink: &sink{index: map[string]int{}}}
-	var lead []Expr
-	stages := q.Stages
-	for len(stages) > 0 {
-		f, ok := stages[0].(Filter)
-		if !ok {
-			break
-		}
-		lead = append(lead, f.Where)
-		stages = stages[1:]
+	if columns != nil {
+		r.sink.reset(columns)
 	}
-	r.prefix = All(lead...)
 	r.rest = build(stages, r.sink)
-	return r, nil
+	return r
 }
 
 // build returns the operator for stages[0], connected to those behind it.
@@ -59,12 +47,12 @@ func build(stages []Stage, out *sink) operator {
 	case Extend:
 		return &extendOp{s, build(stages[1:], out)}
 	case Aggregate:
-		out.reset(aggregateNames(s))
-		return &aggregateOp{stage: s, groups: map[string]*group{}, next: build(stages[1:], out)}
+		out.reset(s.Names())
+		return newAggregateOp(s, build(stages[1:], out))
 	case Sort:
 		limit := -1
 		if len(stages) > 1 {
-			if l, ok := stages[1].(Limit); ok && l.N <= maxHeld {
+			if l, ok := stages[1].(Limit); ok && l.N <= MaxHeld {
 				limit = l.N
 			}
 		}
@@ -85,7 +73,8 @@ func build(stages []Stage, out *sink) operator {
 	}
 }
 
-func aggregateNames(s Aggregate) []string {
+// Names are the fields of the rows that the stage makes, in order.
+func (s Aggregate) Names() []string {
 	var names []string
 	for _, b := range s.By {
 		names = append(names, b.Name)
@@ -97,24 +86,18 @@ func aggregateNames(s Aggregate) []string {
 }
 
 // Push takes one row; it reports whether the pipeline wants more.
-func (r *Runner) Push(row Row) bool {
-	r.stats.RowsScanned++
-	if r.prefix != nil && !Holds(r.prefix, row) {
-		return true
-	}
-	r.stats.RowsMatched++
-	return r.rest.push(row)
-}
+func (r *Runner) Push(row Row) bool { return r.rest.push(row) }
 
-// Result ends the run. The statistics hold the rows pushed; the store adds the rest.
+// Result ends the run.
 func (r *Runner) Result() (*Result, error) {
 	if err := r.rest.finish(); err != nil {
 		return nil, err
 	}
-	res := r.sink.result()
-	res.Stats = r.stats
-	return res, nil
+	return r.sink.result(), nil
 }
+
+// NewRow returns a row of its own; it keeps both slices, which are in step.
+func NewRow(names []string, values []event.Value) Row { return &held{names, values} }
 
 // operator is one step of the pipeline. push reports whether more rows are wanted.
 type operator interface {
@@ -242,7 +225,7 @@ func (o *distinctOp) push(row Row) bool {
 	if _, ok := o.seen[string(o.buf)]; ok {
 		return true
 	}
-	if len(o.seen) >= maxHeld {
+	if len(o.seen) >= MaxHeld {
 		o.over = true
 		return false
 	}
@@ -275,38 +258,41 @@ func (o *projectOp) finish() error { return o.next.finish() }
 
 type aggregateOp struct {
 	stage  Aggregate
-	groups map[string]*group
-	order  []*group
+	groups map[string]uint32
+	keys   [][]event.Value
+	accs   []Accumulator
 	next   operator
 	buf    []byte
-	keys   []event.Value
+	row    []event.Value
 	over   bool
 }
 
-type group struct {
-	keys []event.Value
-	accs []accumulator
+func newAggregateOp(s Aggregate, next operator) *aggregateOp {
+	o := &aggregateOp{stage: s, groups: map[string]uint32{}, next: next}
+	for _, a := range s.Aggs {
+		o.accs = append(o.accs, NewAccumulator(a))
+	}
+	return o
 }
 
-func (o *aggregateOp) group() *group {
-	g := &group{keys: append([]event.Value(nil), o.keys...)}
-	for _, a := range o.stage.Aggs {
-		g.accs = append(g.accs, newAccumulator(a))
+func (o *aggregateOp) group() uint32 {
+	o.keys = append(o.keys, append([]event.Value(nil), o.row...))
+	for _, a := range o.accs {
+		a.Grow(len(o.keys))
 	}
-	o.order = append(o.order, g)
-	return g
+	return uint32(len(o.keys) - 1)
 }
 
 func (o *aggregateOp) push(row Row) bool {
-	o.buf, o.keys = o.buf[:0], o.keys[:0]
+	o.buf, o.row = o.buf[:0], o.row[:0]
 	for _, b := range o.stage.By {
 		v := Eval(b.Value, row)
-		o.keys = append(o.keys, v)
+		o.row = append(o.row, v)
 		o.buf = appendKey(o.buf, v)
 	}
-	g := o.groups[string(o.buf)]
-	if g == nil {
-		if len(o.groups) >= maxHeld {
+	g, ok := o.groups[string(o.buf)]
+	if !ok {
+		if len(o.groups) >= MaxHeld {
 			o.over = true
 			return false
 		}
@@ -326,7 +312,7 @@ func (o *aggregateOp) push(row Row) bool {
 		if a.Op == Earliest || a.Op == Latest {
 			t = row.Get(event.FieldTime).Int()
 		}
-		g.accs[i].add(v, w, t)
+		o.accs[i].Add(g, v, w, t)
 	}
 	return true
 }
@@ -335,14 +321,14 @@ func (o *aggregateOp) finish() error {
 	if o.over {
 		return ErrTooLarge
 	}
-	if len(o.stage.By) == 0 && len(o.order) == 0 {
+	if len(o.stage.By) == 0 && len(o.keys) == 0 {
 		o.group()
 	}
-	names := aggregateNames(o.stage)
-	for _, g := range o.order {
-		h := &held{names: names, values: g.keys}
-		for _, a := range g.accs {
-			h.values = append(h.values, a.value())
+	names := o.stage.Names()
+	for g, keys := range o.keys {
+		h := &held{names: names, values: keys}
+		for _, a := range o.accs {
+			h.values = append(h.values, a.Value(uint32(g)))
 		}
 		if !o.next.push(h) {
 			break
@@ -448,7 +434,7 @@ func (o *sortOp) push(row Row) bool {
 	}
 	switch {
 	case o.limit < 0:
-		if len(o.rows.rows) >= maxHeld {
+		if len(o.rows.rows) >= MaxHeld {
 			o.over = true
 			return false
 		}
@@ -498,7 +484,7 @@ func (s *sink) reset(names []string) {
 }
 
 func (s *sink) push(row Row) bool {
-	if len(s.rows) >= maxHeld {
+	if len(s.rows) >= MaxHeld {
 		s.over = true
 		return false
 	}

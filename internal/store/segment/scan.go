@@ -70,20 +70,19 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 	if err != nil {
 		return nil, err
 	}
-	runner, err := query.NewRunner(q)
-	if err != nil {
-		return nil, err
+	runner := query.NewRunner(q.Stages, nil)
+	push := func(row query.Row) bool {
+		stats.RowsScanned++
+		return runner.Push(row)
 	}
-	if err := snap.scan(ctx, q, &stats, runner.Push); err != nil {
+	if err := snap.scan(ctx, q, &stats, push); err != nil {
 		return nil, err
 	}
 	res, err := runner.Result()
 	if err != nil {
 		return nil, err
 	}
-	matched := res.Stats.RowsMatched
 	res.Stats.Add(stats)
-	res.Stats.RowsMatched = matched
 	res.Stats.Elapsed = time.Since(began)
 	return res, nil
 }

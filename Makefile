@@ -87,8 +87,10 @@ FUZZTIME ?= 60s
 fuzz:
 	tools/fuzz $(FUZZTIME)
 
+# PEERS=1 measures other servers beside, which are built once, at pinned versions.
 bench: build
-	go run ./bench -trefoil bin/trefoil $(ARGS)
+	go build -trimpath -o bin/bench ./bench
+	bin/bench -trefoil bin/trefoil $(if $(PEERS),-peers $(CACHE)/peers) $(ARGS)
 
 clean:
 	rm -rf bin $(CACHE) ui/node_modules cruddur/frontend/node_modules conformance/node/node_modules

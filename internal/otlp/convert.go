@@ -1,20 +1,13 @@
 package otlp
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"strings"
-	"time"
-
-	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/collector/pdata/ptrace"
-
-	"github.com/trefoil-o11y/trefoil/internal/event"
+	"unicode/utf8"
+	"unsafe"
 )
 
 const (
@@ -24,6 +17,16 @@ const (
 	maxFlatten = 5
 )
 
+// statusError is STATUS_CODE_ERROR.
+const statusError = 2
+
+// kinds are the words for the values of SpanKind.
+var kinds = [...]string{"unspecified", "internal", "server", "client", "producer", "consumer"}
+
+var exceptionFields = [...]string{"exception.message", "exception.type", "exception.stacktrace", "exception.escaped"}
+
+var errID = errors.New("length of an id is neither 0 nor what it has to be")
+
 // instrumentation lists the prefixes of scope names that mark instrumentation libraries.
 var instrumentation = []string{
 	"io.opentelemetry", "opentelemetry.instrumentation", "OpenTelemetry.Instrumentation", "OpenTelemetry::Instrumentation",
@@ -31,61 +34,57 @@ var instrumentation = []string{
 	"github.com/open-telemetry/opentelemetry-collector", "@honeycombio/",
 }
 
-// scope is what the events of one scope share.
-type scope struct {
-	resource          pcommon.Map
-	resourceSchemaURL string
-	scope             pcommon.InstrumentationScope
-	scopeSchemaURL    string
+// constant lends the bytes of a text, which nobody writes to.
+func constant(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// isRate reports whether a name is one that carries the sample rate: sampleRate, SampleRate.
+func isRate(name []byte) bool {
+	return len(name) == len("sampleRate") && name[0]|0x20 == 's' && string(name[1:]) == "ampleRate"
 }
 
-// fields sets the scope's own fields, then resource and scope attributes: what is set after
-// it wins over them.
-func (s scope) fields(b *event.Builder) {
-	if n := s.scope.Name(); n != "" {
-		b.SetString("library.name", n)
-		for _, p := range instrumentation {
-			if strings.HasPrefix(n, p) {
-				b.SetBool("telemetry.instrumentation_library", true)
-				break
+// rate looks for the sample rate in the attributes of the span or log, of its scope and of its
+// resource, then in the trace state.
+func (d *decoder) rate(state []byte) uint32 {
+	if r := rateIn(d.attrs); r != 0 {
+		return r
+	}
+	if d.scopeRate != 0 {
+		return d.scopeRate
+	}
+	if d.resourceRate != 0 {
+		return d.resourceRate
+	}
+	if len(state) == 0 {
+		return 1
+	}
+	return thresholdRate(string(state), d.random)
+}
+
+// rateIn returns the sample rate that attributes carry, 0 when they carry none.
+func rateIn(attrs []keyValue) uint32 {
+	var rate uint32
+	for i := range attrs {
+		if key := attrs[i].key; isRate(key) {
+			if key[0] == 's' {
+				return rateOf(attrs[i].value)
+			}
+			if rate == 0 {
+				rate = rateOf(attrs[i].value)
 			}
 		}
 	}
-	if v := s.scope.Version(); v != "" {
-		b.SetString("library.version", v)
-	}
-	if s.resourceSchemaURL != "" {
-		b.SetString("resource.schema_url", s.resourceSchemaURL)
-	}
-	if s.scopeSchemaURL != "" {
-		b.SetString("scope.schema_url", s.scopeSchemaURL)
-	}
-	attributes(b, "", s.resource, 0)
-	attributes(b, "", s.scope.Attributes(), 0)
+	return rate
 }
 
-// sampleRate looks for the rate in the attribute maps, the last one first, then in the trace
-// state.
-func sampleRate(traceState string, maps ...pcommon.Map) uint32 {
-	for i := len(maps) - 1; i >= 0; i-- {
-		for _, name := range []string{"sampleRate", "SampleRate"} {
-			if v, ok := maps[i].Get(name); ok {
-				return rateOf(v)
-			}
-		}
-	}
-	return thresholdRate(traceState)
-}
-
-func rateOf(v pcommon.Value) uint32 {
+func rateOf(v value) uint32 {
 	f := 0.0
-	switch v.Type() {
-	case pcommon.ValueTypeInt:
-		f = float64(v.Int())
-	case pcommon.ValueTypeDouble:
-		f = v.Double()
-	case pcommon.ValueTypeStr:
-		f, _ = strconv.ParseFloat(v.Str(), 64)
+	switch v.kind {
+	case integer:
+		f = float64(int64(v.num))
+	case double:
+		f = math.Float64frombits(v.num)
+	case text:
+		f, _ = strconv.ParseFloat(string(v.data), 64)
 	}
 	if math.IsNaN(f) || f < 0.5 {
 		return 1
@@ -93,8 +92,9 @@ func rateOf(v pcommon.Value) uint32 {
 	return uint32(min(math.Round(f), math.MaxInt32))
 }
 
-// thresholdRate reads the sampling threshold of a W3C trace state: ot=th:hex, or th=hex.
-func thresholdRate(traceState string) uint32 {
+// thresholdRate reads the sampling threshold of a W3C trace state: ot=th:hex, or th=hex. A rate
+// that is not whole is rounded up as often as it should be; random returns numbers in [0,1).
+func thresholdRate(traceState string, random func() float64) uint32 {
 	for entry := range strings.FieldsFuncSeq(traceState, func(r rune) bool { return r == ',' || r == ';' }) {
 		entry = strings.TrimSpace(entry)
 		entry = strings.TrimPrefix(entry, "ot=")
@@ -112,7 +112,7 @@ func thresholdRate(traceState string) uint32 {
 		rate := float64(1<<56) / (float64(1<<56) - float64(th))
 		if rate < 100 {
 			whole := math.Floor(rate)
-			if rand.Float64() < rate-whole {
+			if random() < rate-whole {
 				whole++
 			}
 			rate = whole
@@ -122,38 +122,8 @@ func thresholdRate(traceState string) uint32 {
 	return 1
 }
 
-// attributes sets fields for a map; nested maps become dotted names.
-func attributes(b *event.Builder, prefix string, m pcommon.Map, depth int) {
-	for k, v := range m.All() {
-		if k == "" || prefix == "" && (k == "sampleRate" || k == "SampleRate") {
-			continue
-		}
-		attribute(b, prefix+k, v, depth)
-	}
-}
-
-func attribute(b *event.Builder, name string, v pcommon.Value, depth int) {
-	switch v.Type() {
-	case pcommon.ValueTypeStr:
-		b.SetString(name, cut(v.Str()))
-	case pcommon.ValueTypeBool:
-		b.SetBool(name, v.Bool())
-	case pcommon.ValueTypeInt:
-		b.SetInt(name, v.Int())
-	case pcommon.ValueTypeDouble:
-		b.SetFloat(name, v.Double())
-	case pcommon.ValueTypeMap:
-		if depth < maxFlatten {
-			attributes(b, name+".", v.Map(), depth+1)
-			return
-		}
-		b.SetString(name, cut(jsonText(v)))
-	case pcommon.ValueTypeSlice, pcommon.ValueTypeBytes:
-		b.SetString(name, cut(jsonText(v)))
-	}
-}
-
-func cut(s string) string {
+// cut shortens a text to what a field may have, at a character's end.
+func cut(s []byte) []byte {
 	if len(s) <= maxString {
 		return s
 	}
@@ -164,67 +134,95 @@ func cut(s string) string {
 	return s[:n]
 }
 
-// jsonText renders a value as Honeycomb does: no HTML escaping, a newline at the end, bytes as
-// base64.
-func jsonText(v pcommon.Value) string {
-	var buf bytes.Buffer
-	writeJSON(&buf, v)
-	buf.WriteByte('\n')
-	return buf.String()
-}
-
-func writeJSON(buf *bytes.Buffer, v pcommon.Value) {
-	switch v.Type() {
-	case pcommon.ValueTypeMap:
-		buf.WriteByte('{')
+// appendJSON renders a value as Honeycomb does: no HTML escaping, bytes as base64.
+func (d *decoder) appendJSON(dst []byte, v *value) []byte {
+	switch v.kind {
+	case object, array:
+		open, end := byte('{'), byte('}')
+		if v.kind == array {
+			open, end = '[', ']'
+		}
 		first := true
-		for k, e := range v.Map().All() {
+		f := fields{buf: v.data}
+		for dst = append(dst, open); f.next(); {
+			if f.num != 1 {
+				continue
+			}
 			if !first {
-				buf.WriteByte(',')
+				dst = append(dst, ',')
 			}
 			first = false
-			writeString(buf, k)
-			buf.WriteByte(':')
-			writeJSON(buf, e)
-		}
-		buf.WriteByte('}')
-	case pcommon.ValueTypeSlice:
-		buf.WriteByte('[')
-		for i := range v.Slice().Len() {
-			if i > 0 {
-				buf.WriteByte(',')
+			var kv keyValue
+			if v.kind == array {
+				d.value(f.data(), &kv.value, trusted)
+			} else {
+				d.keyValue(f.data(), &kv, trusted)
+				dst = append(appendQuoted(dst, kv.key), ':')
 			}
-			writeJSON(buf, v.Slice().At(i))
+			dst = d.appendJSON(dst, &kv.value)
 		}
-		buf.WriteByte(']')
-	case pcommon.ValueTypeStr:
-		writeString(buf, v.Str())
-	case pcommon.ValueTypeBytes:
-		writeString(buf, base64.StdEncoding.EncodeToString(v.Bytes().AsRaw()))
-	case pcommon.ValueTypeInt:
-		buf.WriteString(strconv.FormatInt(v.Int(), 10))
-	case pcommon.ValueTypeDouble:
-		if f := v.Double(); math.IsNaN(f) || math.IsInf(f, 0) {
-			buf.WriteString("null")
-		} else {
-			buf.WriteString(strconv.FormatFloat(f, 'g', -1, 64))
+		return append(dst, end)
+	case text:
+		return appendQuoted(dst, v.data)
+	case blob:
+		return append(base64.StdEncoding.AppendEncode(append(dst, '"'), v.data), '"')
+	case integer:
+		return strconv.AppendInt(dst, int64(v.num), 10)
+	case double:
+		if f := math.Float64frombits(v.num); !math.IsNaN(f) && !math.IsInf(f, 0) {
+			return strconv.AppendFloat(dst, f, 'g', -1, 64)
 		}
-	case pcommon.ValueTypeBool:
-		buf.WriteString(strconv.FormatBool(v.Bool()))
-	default:
-		buf.WriteString("null")
+	case boolean:
+		return strconv.AppendBool(dst, v.num != 0)
 	}
+	return append(dst, "null"...)
 }
 
-func writeString(buf *bytes.Buffer, s string) {
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s) // a string always encodes, a bytes.Buffer always takes it
-	buf.Truncate(buf.Len() - 1)
+// appendQuoted appends a JSON string. Beside what must be, U+2028 and U+2029 are escaped, as
+// encoding/json does.
+func appendQuoted(dst, s []byte) []byte {
+	const digits = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRune(s[i:])
+			switch {
+			case r == utf8.RuneError && n == 1:
+				dst = append(dst, `\ufffd`...)
+			case r == '\u2028' || r == '\u2029':
+				dst = append(append(dst, `\u202`...), digits[r&0xf])
+			default:
+				dst = append(dst, s[i:i+n]...)
+			}
+			i += n
+			continue
+		}
+		switch {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c >= ' ':
+			dst = append(dst, c)
+		case c == '\b':
+			dst = append(dst, '\\', 'b')
+		case c == '\f':
+			dst = append(dst, '\\', 'f')
+		case c == '\n':
+			dst = append(dst, '\\', 'n')
+		case c == '\r':
+			dst = append(dst, '\\', 'r')
+		case c == '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xf])
+		}
+		i++
+	}
+	return append(dst, '"')
 }
 
 // nanos turns an OTLP time into the store's; times beyond the year 2262 are cut to it.
-func nanos(t pcommon.Timestamp) int64 { return int64(min(uint64(t), math.MaxInt64)) }
+func nanos(t uint64) int64 { return int64(min(t, math.MaxInt64)) }
 
 func millis(from, to int64) (ms float64, valid bool) {
 	if to < from {
@@ -233,135 +231,8 @@ func millis(from, to int64) (ms float64, valid bool) {
 	return float64(to-from) / 1e6, true
 }
 
-// appendSpan adds a span, its events and its links to b.
-func appendSpan(b *event.Builder, ds event.DatasetID, s scope, span ptrace.Span, received time.Time) {
-	attrs := span.Attributes()
-	rate := sampleRate(span.TraceState().AsRaw(), s.resource, s.scope.Attributes(), attrs)
-	start := nanos(span.StartTimestamp())
-	h := event.Header{
-		Time: start, Ingested: received.UnixNano(), Dataset: ds, SampleRate: rate,
-		Trace: event.TraceID(span.TraceID()), Span: event.SpanID(span.SpanID()), Parent: event.SpanID(span.ParentSpanID()),
-	}
-	failed := span.Status().Code() == ptrace.StatusCodeError
-	b.Add(h)
-	kind := strings.ToLower(span.Kind().String())
-	b.SetString("name", span.Name())
-	b.SetString("span.kind", kind)
-	b.SetString("type", kind)
-	ms, valid := millis(start, nanos(span.EndTimestamp()))
-	b.SetFloat("duration_ms", ms)
-	if !valid {
-		b.SetBool("meta.invalid_duration", true)
-	}
-	b.SetInt("status_code", int64(span.Status().Code()))
-	if failed {
-		b.SetBool("error", true)
-	}
-	if m := span.Status().Message(); m != "" {
-		b.SetString("status_message", cut(m))
-	}
-	b.SetInt("span.num_events", int64(span.Events().Len()))
-	b.SetInt("span.num_links", int64(span.Links().Len()))
-	b.SetString("meta.signal_type", "trace")
-	if ts := span.TraceState().AsRaw(); ts != "" {
-		b.SetString("trace.trace_state", ts)
-	}
-	s.fields(b)
-	copyException(b, span)
-	attributes(b, "", attrs, 0)
-
-	child := h
-	child.Span, child.Parent = event.SpanID{}, h.Span
-	for _, e := range span.Events().All() {
-		child.Time = nanos(e.Timestamp())
-		b.Add(child)
-		b.SetString("name", e.Name())
-		b.SetString("parent_name", span.Name())
-		b.SetString("meta.annotation_type", "span_event")
-		b.SetString("meta.signal_type", "trace")
-		since, valid := millis(start, child.Time)
-		b.SetFloat("meta.time_since_span_start_ms", since)
-		if !valid {
-			b.SetBool("meta.invalid_time_since_span_start", true)
-		}
-		if failed {
-			b.SetBool("error", true)
-		}
-		s.fields(b)
-		attributes(b, "", e.Attributes(), 0)
-	}
-	child.Time = start
-	for _, l := range span.Links().All() {
-		b.Add(child)
-		b.SetString("trace.link.trace_id", event.TraceID(l.TraceID()).String())
-		b.SetString("trace.link.span_id", event.SpanID(l.SpanID()).String())
-		b.SetString("parent_name", span.Name())
-		b.SetString("meta.annotation_type", "link")
-		b.SetString("meta.signal_type", "trace")
-		if failed {
-			b.SetBool("error", true)
-		}
-		s.fields(b)
-		attributes(b, "", l.Attributes(), 0)
-	}
-}
-
-// copyException sets the fields of the span's first exception event on the span; the span's own
-// attributes, set later, win.
-func copyException(b *event.Builder, span ptrace.Span) {
-	for _, e := range span.Events().All() {
-		if e.Name() != "exception" {
-			continue
-		}
-		for _, name := range []string{"exception.message", "exception.type", "exception.stacktrace"} {
-			if v, ok := e.Attributes().Get(name); ok && v.Type() == pcommon.ValueTypeStr {
-				b.SetString(name, cut(v.Str()))
-			}
-		}
-		if v, ok := e.Attributes().Get("exception.escaped"); ok && v.Type() == pcommon.ValueTypeBool {
-			b.SetBool("exception.escaped", v.Bool())
-		}
-		return
-	}
-}
-
-// appendLog adds a log record to b.
-func appendLog(b *event.Builder, ds event.DatasetID, s scope, rec plog.LogRecord, received time.Time) {
-	t := nanos(rec.Timestamp())
-	if t == 0 {
-		t = nanos(rec.ObservedTimestamp())
-	}
-	if t == 0 {
-		t = received.UnixNano()
-	}
-	b.Add(event.Header{
-		Time: t, Ingested: received.UnixNano(), Dataset: ds, Trace: event.TraceID(rec.TraceID()), Parent: event.SpanID(rec.SpanID()),
-		SampleRate: sampleRate("", s.resource, s.scope.Attributes(), rec.Attributes()),
-	})
-	b.SetString("severity", severity(rec.SeverityNumber()))
-	b.SetInt("severity_code", int64(rec.SeverityNumber()))
-	if v := rec.SeverityText(); v != "" {
-		b.SetString("severity_text", v)
-	}
-	b.SetInt("flags", int64(rec.Flags()))
-	b.SetString("meta.signal_type", "log")
-	if !rec.TraceID().IsEmpty() {
-		b.SetString("meta.annotation_type", "span_event")
-	}
-	if v := rec.EventName(); v != "" {
-		b.SetString("event.name", v)
-	}
-	if body := rec.Body(); body.Type() == pcommon.ValueTypeMap {
-		attributes(b, "body.", body.Map(), 1)
-		b.SetString("body", cut(jsonText(body)))
-	} else {
-		attribute(b, "body", body, 0)
-	}
-	s.fields(b)
-	attributes(b, "", rec.Attributes(), 0)
-}
-
-func severity(n plog.SeverityNumber) string {
+// severity returns Honeycomb's word for a SeverityNumber.
+func severity(n int32) string {
 	switch {
 	case n >= 1 && n <= 4:
 		return "trace"

@@ -17,25 +17,21 @@ import (
 )
 
 // Traces serves POST /v1/traces.
-func (r *Receiver) Traces() http.Handler {
-	return r.endpoint(func(req *http.Request, asJSON bool, body []byte) error {
-		in := ptraceotlp.NewExportRequest()
-		if err := unmarshal(asJSON, body, in.UnmarshalProto, in.UnmarshalJSON); err != nil {
-			return err
-		}
-		return r.traces(req.Context(), httpCredentials(req), in.Traces())
-	})
-}
+func (r *Receiver) Traces() http.Handler { return r.endpoint(r.serve(&traces)) }
 
 // Logs serves POST /v1/logs.
-func (r *Receiver) Logs() http.Handler {
-	return r.endpoint(func(req *http.Request, asJSON bool, body []byte) error {
-		in := plogotlp.NewExportRequest()
-		if err := unmarshal(asJSON, body, in.UnmarshalProto, in.UnmarshalJSON); err != nil {
-			return err
+func (r *Receiver) Logs() http.Handler { return r.endpoint(r.serve(&logs)) }
+
+func (r *Receiver) serve(s *signal) func(*http.Request, bool, []byte) error {
+	return func(req *http.Request, asJSON bool, body []byte) error {
+		if asJSON {
+			var err error
+			if body, err = fromJSON(body, s.convert); err != nil {
+				return err
+			}
 		}
-		return r.logs(req.Context(), httpCredentials(req), in.Logs())
-	})
+		return r.receive(req.Context(), httpCredentials(req), s, body)
+	}
 }
 
 // Metrics refuses POST /v1/metrics with a text that says what to do.
@@ -51,28 +47,40 @@ func httpCredentials(r *http.Request) credentials {
 	return credentials{key, r.Header.Get("X-Honeycomb-Dataset")}
 }
 
-// unmarshal decodes one body. pdata's JSON reader has been seen to panic on hostile input;
-// a panic there is a bad request, not a crash.
-func unmarshal(asJSON bool, body []byte, proto, jsonf func([]byte) error) (err error) {
+// fromJSON turns OTLP/JSON, which few exporters send, into the protobuf form. pdata's JSON
+// reader has been seen to panic on hostile input; a panic there is a bad request, not a crash.
+func fromJSON(body []byte, convert func([]byte) ([]byte, error)) (out []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = errParse
 		}
 	}()
-	decode := proto
-	if asJSON {
-		if len(bytes.TrimSpace(body)) == 0 {
-			return errParse
-		}
-		if depthOf(body) > maxJSONDepth {
-			return &failure{errParse.status, errParse.code, errParse.msg + ": nested too deep"}
-		}
-		decode = jsonf
+	if len(bytes.TrimSpace(body)) == 0 {
+		return nil, errParse
 	}
-	if err := decode(body); err != nil {
-		return &failure{errParse.status, errParse.code, errParse.msg + ": " + err.Error()}
+	if depthOf(body) > maxJSONDepth {
+		return nil, &failure{errParse.status, errParse.code, errParse.msg + ": nested too deep"}
 	}
-	return nil
+	if out, err = convert(body); err != nil {
+		return nil, &failure{errParse.status, errParse.code, errParse.msg + ": " + err.Error()}
+	}
+	return out, nil
+}
+
+func tracesFromJSON(body []byte) ([]byte, error) {
+	in := ptraceotlp.NewExportRequest()
+	if err := in.UnmarshalJSON(body); err != nil {
+		return nil, err
+	}
+	return in.MarshalProto()
+}
+
+func logsFromJSON(body []byte) ([]byte, error) {
+	in := plogotlp.NewExportRequest()
+	if err := in.UnmarshalJSON(body); err != nil {
+		return nil, err
+	}
+	return in.MarshalProto()
 }
 
 const maxJSONDepth = 200

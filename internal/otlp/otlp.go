@@ -9,13 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
-	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/plog"
-	"go.opentelemetry.io/collector/pdata/ptrace"
 	"google.golang.org/grpc/codes"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -37,10 +36,15 @@ type Config struct {
 }
 
 // Receiver takes OTLP requests.
-type Receiver struct{ cfg Config }
+type Receiver struct {
+	cfg      Config
+	decoders sync.Pool
+}
 
 // New returns a Receiver.
-func New(cfg Config) *Receiver { return &Receiver{cfg} }
+func New(cfg Config) *Receiver {
+	return &Receiver{cfg: cfg, decoders: sync.Pool{New: func() any { return &decoder{random: rand.Float64} }}}
+}
 
 // credentials are the headers that a request is routed by.
 type credentials struct{ key, dataset string }
@@ -91,79 +95,65 @@ func (r *Receiver) environment(ctx context.Context, c credentials) (string, erro
 	}
 }
 
-// serviceName returns the dataset that a resource names, "" when it names none.
-func serviceName(resource pcommon.Map) string {
-	v, ok := resource.Get("service.name")
-	if !ok || v.Type() != pcommon.ValueTypeStr {
-		return ""
-	}
-	name := strings.TrimSpace(v.Str())
-	if strings.HasPrefix(name, "unknown_service") {
-		return ""
-	}
-	return name
+// signal is what a request carries.
+type signal struct {
+	decode  func(d *decoder, body []byte) error
+	convert func(json []byte) (proto []byte, err error) // from OTLP/JSON
+	dataset func(service string, c credentials) string
 }
 
-func (r *Receiver) traces(ctx context.Context, c credentials, td ptrace.Traces) error {
+var traces = signal{(*decoder).traces, tracesFromJSON, func(service string, c credentials) string {
+	switch {
+	case classic(c.key):
+		return c.dataset
+	case service == "":
+		return "unknown_service"
+	}
+	return service
+}}
+
+var logs = signal{(*decoder).logs, logsFromJSON, func(service string, c credentials) string {
+	switch {
+	case service != "":
+		return service
+	case c.dataset != "":
+		return c.dataset
+	}
+	return "unknown_log_source"
+}}
+
+// receive decodes and stores the protobuf message of one request. body may be used again when it
+// returns.
+func (r *Receiver) receive(ctx context.Context, c credentials, s *signal, body []byte) error {
 	env, err := r.environment(ctx, c)
 	if err != nil {
 		return err
 	}
-	if classic(c.key) && c.dataset == "" {
+	if s == &traces && classic(c.key) && c.dataset == "" {
 		return errNoDataset
 	}
-	received := time.Now()
-	b := event.NewBuilder()
-	defer b.Release()
-	for _, rs := range td.ResourceSpans().All() {
-		name := serviceName(rs.Resource().Attributes())
-		if classic(c.key) {
-			name = c.dataset
-		} else if name == "" {
-			name = "unknown_service"
+	d := r.decoders.Get().(*decoder)
+	defer r.decoders.Put(d)
+	d.begin(time.Now().UnixNano())
+	defer d.end()
+	if err := s.decode(d, body); err != nil {
+		return &failure{errParse.status, errParse.code, errParse.msg + ": " + err.Error()}
+	}
+	datasets := make([]event.DatasetID, len(d.services))
+	for i, service := range d.services {
+		if i > 0 && service == d.services[i-1] {
+			datasets[i] = datasets[i-1]
+			continue
 		}
-		ds, err := r.dataset(ctx, env, name)
-		if err != nil {
+		if datasets[i], err = r.dataset(ctx, env, s.dataset(service, c)); err != nil {
 			return err
 		}
-		for _, ss := range rs.ScopeSpans().All() {
-			s := scope{rs.Resource().Attributes(), rs.SchemaUrl(), ss.Scope(), ss.SchemaUrl()}
-			for _, span := range ss.Spans().All() {
-				appendSpan(b, ds, s, span, received)
-			}
-		}
 	}
-	return r.cfg.Queue.Append(ctx, ingest.OTLP, b.Batch())
-}
-
-func (r *Receiver) logs(ctx context.Context, c credentials, ld plog.Logs) error {
-	env, err := r.environment(ctx, c)
-	if err != nil {
-		return err
+	b := d.b.Batch()
+	for i := range b.Headers {
+		b.Headers[i].Dataset = datasets[b.Headers[i].Dataset]
 	}
-	received := time.Now()
-	b := event.NewBuilder()
-	defer b.Release()
-	for _, rl := range ld.ResourceLogs().All() {
-		name := serviceName(rl.Resource().Attributes())
-		if name == "" {
-			name = c.dataset
-		}
-		if name == "" {
-			name = "unknown_log_source"
-		}
-		ds, err := r.dataset(ctx, env, name)
-		if err != nil {
-			return err
-		}
-		for _, sl := range rl.ScopeLogs().All() {
-			s := scope{rl.Resource().Attributes(), rl.SchemaUrl(), sl.Scope(), sl.SchemaUrl()}
-			for _, rec := range sl.LogRecords().All() {
-				appendLog(b, ds, s, rec, received)
-			}
-		}
-	}
-	return r.cfg.Queue.Append(ctx, ingest.OTLP, b.Batch())
+	return r.cfg.Queue.Append(ctx, ingest.OTLP, b)
 }
 
 func (r *Receiver) dataset(ctx context.Context, env, name string) (event.DatasetID, error) {

@@ -24,8 +24,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	grpcgzip "google.golang.org/grpc/encoding/gzip"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest/ingesttest"
@@ -328,6 +331,13 @@ func TestGRPC(t *testing.T) {
 	}
 	if _, err := ptraceotlp.NewGRPCClient(conn).Export(t.Context(), ptraceotlp.NewExportRequestFromTraces(traces())); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("without a key: %v", err)
+	}
+	err = conn.Invoke(ctx, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", wrapperspb.Bytes([]byte("\x0a\x7f")), &emptypb.Empty{})
+	if status.Code(err) != codes.Internal || !strings.Contains(status.Convert(err).Message(), "failed to parse OTLP request body") {
+		t.Errorf("a request that can not be decoded: %v", err)
+	}
+	if res, err := healthpb.NewHealthClient(conn).Check(ctx, &healthpb.HealthCheckRequest{}); err != nil || res.GetStatus() != healthpb.HealthCheckResponse_SERVING {
+		t.Errorf("health: %v, %v", res, err)
 	}
 	if _, err := pmetricotlp.NewGRPCClient(conn).Export(ctx, pmetricotlp.NewExportRequest()); status.Code(err) != codes.Unimplemented {
 		t.Errorf("metrics: %v", err)

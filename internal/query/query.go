@@ -15,6 +15,9 @@ type Query struct {
 	// time is unbounded.
 	From, To time.Time
 	Stages   []Stage
+	// Counted asks for an exact Stats.RowsMatched. Otherwise rows that can not be among those
+	// asked for may be passed over before it is known whether they match.
+	Counted bool
 }
 
 // Range returns the smallest and the largest $time, in nanoseconds, that lie within From and To;

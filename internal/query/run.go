@@ -380,20 +380,35 @@ type rowHeap struct {
 
 // before reports whether a comes before b in the wanted order; ties keep the order of arrival.
 func (h *rowHeap) before(a, b *sortRow) bool {
-	for i, k := range h.keys {
-		x, y := a.keys[i], b.keys[i]
+	if c := CompareKeys(h.keys, a.keys, b.keys); c != 0 {
+		return c < 0
+	}
+	return a.seq < b.seq
+}
+
+// CompareKeys returns -1, 0 or 1 for rows whose values of keys are a and b: whether the one comes
+// ahead of the other, either may come first, or it comes behind.
+func CompareKeys(keys []SortKey, a, b []event.Value) int {
+	for i, k := range keys {
+		x, y := a[i], b[i]
 		if x.Missing() != y.Missing() {
-			return y.Missing()
+			if x.Missing() {
+				return 1
+			}
+			return -1
 		}
 		c := event.Order(x, y)
 		if k.Loose {
 			c = looseOrder(x, y)
 		}
+		if c != 0 && k.Desc {
+			return -c
+		}
 		if c != 0 {
-			return (c < 0) != k.Desc
+			return c
 		}
 	}
-	return a.seq < b.seq
+	return 0
 }
 
 // looseOrder puts values that read as numbers first, by magnitude, and the rest after them by

@@ -1,7 +1,7 @@
 package segment
 
 import (
-	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -67,8 +67,9 @@ func TestSegmentThatIsNotDamaged(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			newer := bytes.Replace(data, []byte(`{"version":1,`), []byte(`{"version":9,`), 1)
-			return os.WriteFile(path, newer, 0o644)
+			footer := int(binary.LittleEndian.Uint32(data[len(data)-8:]))
+			copy(data[len(data)-8-footer-8:], "TREFIDX9")
+			return os.WriteFile(path, data, 0o644)
 		},
 		"can not be opened": func(path string) error {
 			return errors.Join(os.Remove(path), os.Symlink(filepath.Base(path), path))

@@ -1,14 +1,19 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/store"
+	"github.com/trefoil-o11y/trefoil/internal/store/segment/colfile"
 )
 
 // snapshot is what one query reads: the files and batches that were visible when it began.
@@ -46,11 +51,7 @@ func (s *Store) snapshot() (*snapshot, error) {
 	return snap, nil
 }
 
-func (snap *snapshot) release() {
-	for _, f := range snap.files {
-		f.release()
-	}
-}
+func (snap *snapshot) release() { releaseAll(snap.files) }
 
 // Query implements store.Store.
 func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error) {
@@ -70,15 +71,7 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 	if err != nil {
 		return nil, err
 	}
-	runner := query.NewRunner(q.Stages, nil)
-	push := func(row query.Row) bool {
-		stats.RowsScanned++
-		return runner.Push(row)
-	}
-	if err := snap.scan(ctx, q, &stats, push); err != nil {
-		return nil, err
-	}
-	res, err := runner.Result()
+	res, err := newScan(snap, q, newPlan(q)).run(ctx, &stats)
 	if err != nil {
 		return nil, err
 	}
@@ -90,174 +83,414 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 // traces returns the traces that have an event in q's datasets and range for which where holds.
 func (snap *snapshot) traces(ctx context.Context, q *query.Query, where query.Expr, stats *query.Stats) (map[event.TraceID]struct{}, error) {
 	ids := map[event.TraceID]struct{}{}
-	sub := &query.Query{Datasets: q.Datasets, From: q.From, To: q.To, Stages: []query.Stage{
-		query.Filter{Where: where}, query.Project{Fields: query.FieldsNamed(event.FieldTrace)},
-	}}
-	err := snap.scan(ctx, sub, stats, func(row query.Row) bool {
-		stats.RowsScanned++
-		if query.Holds(where, row) {
-			if id, err := event.ParseTraceID(row.Get(event.FieldTrace).Str()); err == nil {
-				ids[id] = struct{}{}
-			}
+	var mu sync.Mutex
+	sc := newScan(snap, q, &plan{where: where})
+	err := sc.each(ctx, stats, func(w *worker, _ int, keep bitmap, _ int) bool {
+		f := w.s.field(event.FieldTrace)
+		if len(f.sources) == 0 {
+			return true
 		}
+		v := f.sources[0]
+		w.s.load(v)
+		if w.s.err != nil {
+			return true
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		keep.each(func(i int) {
+			if v.vec.Has(i) {
+				ids[event.TraceID(v.vec.IDs[i*16:i*16+16])] = struct{}{}
+			}
+		})
 		return true
 	})
+	stats.RowsMatched = 0 // those of the query itself count
 	return ids, err
 }
 
-// batchRow is one row of a batch.
-type batchRow struct {
-	batch *event.Batch
-	row   int
+// scan runs a plan over a snapshot.
+type scan struct {
+	snap        *snapshot
+	plan        *plan
+	pred        predicate
+	first, last int64 // times
+	counted     bool  // see query.Query
+	wanted      func(event.DatasetID) bool
+	units       []*unit
+	read        map[*file]*atomic.Bool
 }
 
-func (r batchRow) Get(name string) event.Value { return r.batch.Get(r.row, name) }
+// worker is one of the goroutines of a scan.
+type worker struct {
+	s       scanner
+	keep    bitmap
+	stats   query.Stats
+	agg     *aggregator
+	leaders *leaders
+}
 
-func (r batchRow) Each(yield func(string, event.Value) bool) { r.batch.Each(r.row, yield) }
-
-// scan pushes the visible rows of q's datasets and time range, until push returns false.
-// Row groups and, for a query about certain traces, rows that can not match are left out.
-func (snap *snapshot) scan(ctx context.Context, q *query.Query, stats *query.Stats, push func(query.Row) bool) error {
-	first, last, some := q.Range()
-	if !some {
-		return ctx.Err()
-	}
-	names, all := q.Columns()
-	w := want{names, all}
-	only := traceFilter(q)
-	visible := func(ds event.DatasetID) bool {
+func newScan(snap *snapshot, q *query.Query, p *plan) *scan {
+	sc := &scan{snap: snap, plan: p, counted: q.Counted, read: map[*file]*atomic.Bool{}}
+	sc.pred = new(compiler).compile(p.where)
+	var some bool
+	sc.first, sc.last, some = q.Range()
+	sc.wanted = func(ds event.DatasetID) bool {
 		if q.Datasets != nil && !slices.Contains(q.Datasets, ds) {
 			return false
 		}
 		_, gone := snap.dropped[ds]
 		return !gone
 	}
-	pushBatch := func(b *event.Batch) bool {
-		var ds event.DatasetID
-		var shown bool
-		var low int64
-		for i := range b.Headers {
-			h := &b.Headers[i]
-			if i == 0 || h.Dataset != ds {
-				ds, shown, low = h.Dataset, visible(h.Dataset), max(first, snap.horizon(h.Dataset))
-			}
-			if !shown || h.Time < low || h.Time > last {
+	if some {
+		sc.findUnits()
+	}
+	return sc
+}
+
+// findUnits lists what has rows of the datasets and the time range.
+func (sc *scan) findUnits() {
+	for _, f := range sc.snap.files {
+		sc.read[f] = &atomic.Bool{}
+		for _, g := range f.Groups {
+			ds := event.DatasetID(g.Dataset)
+			low := max(sc.first, sc.snap.horizon(ds))
+			if !sc.wanted(ds) || g.MaxTime < low || g.MinTime > sc.last {
 				continue
 			}
-			if only != nil {
-				if _, ok := only[h.Trace]; !ok {
-					continue
-				}
+			sc.units = append(sc.units, &unit{file: f, group: g, rows: g.Rows, min: g.MinTime, max: g.MaxTime, whole: g.MinTime >= low && g.MaxTime <= sc.last})
+		}
+	}
+	for _, b := range sc.snap.batches {
+		u := &unit{batch: b, rows: b.Len()}
+		for i := range b.Headers {
+			t := b.Headers[i].Time
+			if i == 0 || t < u.min {
+				u.min = t
 			}
-			if !push(batchRow{b, i}) {
-				return false
+			if i == 0 || t > u.max {
+				u.max = t
 			}
-			if i&1023 == 1023 && ctx.Err() != nil {
+		}
+		if u.max >= sc.first && u.min <= sc.last {
+			sc.units = append(sc.units, u)
+		}
+	}
+	if t := sc.plan.top; t != nil {
+		if is, desc := t.byTime(); is && desc {
+			slices.SortStableFunc(sc.units, func(a, b *unit) int { return cmp.Compare(b.max, a.max) })
+		} else if is {
+			slices.SortStableFunc(sc.units, func(a, b *unit) int { return cmp.Compare(a.min, b.min) })
+		}
+	}
+}
+
+// run runs the plan and counts what it cost.
+func (sc *scan) run(ctx context.Context, stats *query.Stats) (*query.Result, error) {
+	switch {
+	case sc.plan.agg != nil:
+		return sc.aggregate(ctx, stats)
+	case sc.plan.top != nil:
+		return sc.leading(ctx, stats)
+	}
+	tail := query.NewRunner(sc.plan.tail, nil)
+	var mu sync.Mutex
+	more := true
+	err := sc.each(ctx, stats, func(w *worker, _ int, keep bitmap, n int) bool {
+		at := make([]int, 0, n)
+		keep.each(func(i int) { at = append(at, i) })
+		for len(at) > 0 {
+			// A few rows at a time, for the tail may soon have enough.
+			part := at[:min(len(at), 256)]
+			at = at[len(part):]
+			rows := w.s.rowsOf(part, sc.plan.names, sc.plan.all)
+			mu.Lock()
+			for _, r := range rows {
+				more = more && tail.Push(r)
+			}
+			wanted := more
+			mu.Unlock()
+			if !wanted {
 				return false
 			}
 		}
 		return true
+	})
+	if err != nil {
+		return nil, err
 	}
-	if only != nil {
-		w.names[event.FieldTrace] = true
+	return tail.Result()
+}
+
+func (sc *scan) aggregate(ctx context.Context, stats *query.Stats) (*query.Result, error) {
+	var mu sync.Mutex
+	var all []*aggregator
+	err := sc.eachUnit(ctx, stats, func(w *worker) {
+		w.agg = newAggregator(sc.plan.agg)
+		mu.Lock()
+		all = append(all, w.agg)
+		mu.Unlock()
+	}, func(w *worker, _ int) bool {
+		return sc.plan.where == nil && w.agg.byIndex(&w.s)
+	}, func(w *worker, _ int, keep bitmap, n int) bool {
+		w.agg.page(&w.s, keep, n)
+		return !w.agg.over
+	})
+	if err != nil {
+		return nil, err
 	}
-	for _, f := range snap.files {
-		touched := false
-		for i, g := range f.meta.Groups {
-			if err := ctx.Err(); err != nil {
-				return err
+	if len(all) == 0 {
+		all = append(all, newAggregator(sc.plan.agg))
+	}
+	slices.SortFunc(all, func(a, b *aggregator) int { return cmp.Compare(b.by.groups, a.by.groups) })
+	for _, o := range all[1:] {
+		all[0].merge(o)
+	}
+	if all[0].over {
+		return nil, query.ErrTooLarge
+	}
+	tail := query.NewRunner(sc.plan.tail, sc.plan.agg.Names())
+	all[0].rows(tail.Push)
+	return tail.Result()
+}
+
+// leading finds the first rows of an order, and only then reads their fields.
+func (sc *scan) leading(ctx context.Context, stats *query.Stats) (*query.Result, error) {
+	var mu sync.Mutex
+	var all []*leaders
+	_, desc := sc.plan.top.byTime()
+	bound := newBound(desc)
+	err := sc.eachUnit(ctx, stats, func(w *worker) {
+		w.leaders = newLeaders(sc.plan.top, bound)
+		mu.Lock()
+		all = append(all, w.leaders)
+		mu.Unlock()
+	}, func(w *worker, at int) bool {
+		return !sc.counted && w.leaders.hopeless(sc.units[at])
+	}, func(w *worker, at int, keep bitmap, _ int) bool {
+		w.leaders.page(&w.s, at, keep)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	list := merge(sc.plan.top, all)
+	rows, err := sc.fetch(ctx, list, stats)
+	if err != nil {
+		return nil, err
+	}
+	tail := query.NewRunner(sc.plan.tail, nil)
+	for _, r := range rows {
+		if !tail.Push(r) {
+			break
+		}
+	}
+	return tail.Result()
+}
+
+// fetch reads rows by their places.
+func (sc *scan) fetch(ctx context.Context, list []leader, stats *query.Stats) ([]query.Row, error) {
+	rows := make([]query.Row, len(list))
+	order := make([]int, len(list))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		if c := cmp.Compare(list[i].unit, list[j].unit); c != 0 {
+			return c
+		}
+		return cmp.Compare(list[i].row, list[j].row)
+	})
+	var s scanner
+	for len(order) > 0 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		first := list[order[0]]
+		page := int(first.row) / colfile.PageRows
+		n := 1
+		for n < len(order) && list[order[n]].unit == first.unit && int(list[order[n]].row)/colfile.PageRows == page {
+			n++
+		}
+		if u := sc.units[first.unit]; s.u != u {
+			s.enter(u)
+		}
+		s.turn(page)
+		at := make([]int, n)
+		for k := range at {
+			at[k] = int(list[order[k]].row) % colfile.PageRows
+		}
+		for k, r := range s.rowsOf(at, sc.plan.names, sc.plan.all) {
+			rows[order[k]] = r
+		}
+		if s.err != nil {
+			return nil, s.err
+		}
+		order = order[n:]
+	}
+	stats.BytesScanned += s.bytes
+	return rows, nil
+}
+
+// each calls page for every page with rows for which the plan's filter holds, from several
+// goroutines, until it returns false.
+func (sc *scan) each(ctx context.Context, stats *query.Stats, page func(w *worker, unit int, keep bitmap, selected int) bool) error {
+	return sc.eachUnit(ctx, stats, func(*worker) {}, func(*worker, int) bool { return false }, page)
+}
+
+// eachUnit is each, with a function that begins a worker and one that reports whether a unit is
+// done with without a look at its pages.
+func (sc *scan) eachUnit(ctx context.Context, stats *query.Stats, begin func(*worker), done func(w *worker, unit int) bool, page func(w *worker, unit int, keep bitmap, selected int) bool) error {
+	var next atomic.Int64
+	var stop atomic.Bool
+	var mu sync.Mutex
+	var failed error
+	work := func() {
+		w := &worker{keep: make(bitmap, colfile.PageRows/64)}
+		begin(w)
+		for !stop.Load() {
+			at := int(next.Add(1) - 1)
+			if at >= len(sc.units) {
+				break
 			}
-			if !visible(g.Dataset) || g.MaxTime < max(first, snap.horizon(g.Dataset)) || g.MinTime > last {
-				continue
-			}
-			if only != nil {
-				has, err := f.hasTrace(i, only, &stats.BytesScanned)
-				if err != nil {
-					return err
-				}
-				if !has {
-					continue
-				}
-			}
-			touched = true
-			b, err := f.readGroup(i, w, &stats.BytesScanned)
+			more, err := sc.unit(ctx, w, at, done, page, &stop)
 			if err != nil {
-				return err
+				mu.Lock()
+				if failed == nil {
+					failed = err
+				}
+				mu.Unlock()
 			}
-			if !pushBatch(b) {
-				return ctx.Err()
+			if !more || err != nil {
+				stop.Store(true)
 			}
 		}
-		if touched {
+		w.stats.BytesScanned += w.s.bytes
+		mu.Lock()
+		stats.Add(w.stats)
+		mu.Unlock()
+	}
+	n := min(runtime.GOMAXPROCS(0), len(sc.units))
+	var wg sync.WaitGroup
+	for range n - 1 {
+		wg.Go(work)
+	}
+	if n > 0 {
+		work()
+	}
+	wg.Wait()
+	for _, read := range sc.read {
+		if read.Load() {
 			stats.SegmentsRead++
 		} else {
 			stats.SegmentsPruned++
 		}
 	}
-	for _, b := range snap.batches {
+	if failed != nil {
+		return failed
+	}
+	return ctx.Err()
+}
+
+// unit scans one unit; it reports whether the query wants more.
+func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, int) bool, page func(*worker, int, bitmap, int) bool, stop *atomic.Bool) (bool, error) {
+	u := sc.units[at]
+	if u.file != nil {
+		chunks, err := u.file.Chunks(u.group)
+		if err != nil {
+			return false, err
+		}
+		u.chunks = chunks
+	}
+	s := &w.s
+	s.enter(u)
+	defer s.leave()
+	if !sc.pred.may(s) {
+		return true, s.err
+	}
+	if done(w, at) {
+		if w.agg != nil { // the index told what the rows would have
+			w.stats.RowsScanned += int64(u.rows)
+			w.stats.RowsMatched += int64(u.rows)
+		}
+		return true, s.err
+	}
+	if u.file != nil {
+		sc.read[u.file].Store(true)
+	}
+	for i := range u.pages() {
+		// Of rows in the order of their time the newest are in the last page.
+		p := i
+		if w.leaders != nil && w.leaders.desc {
+			p = u.pages() - 1 - i
+		}
+		if stop.Load() {
+			return false, ctx.Err()
+		}
 		if err := ctx.Err(); err != nil {
-			return err
+			return false, err
 		}
-		stats.BytesScanned += int64(b.Bytes())
-		if !pushBatch(b) {
-			return ctx.Err()
+		s.turn(p)
+		w.stats.RowsScanned += int64(s.n)
+		keep := w.keep[:(s.n+63)/64]
+		sc.begin(s, keep)
+		if w.leaders != nil && w.leaders.time && !sc.counted {
+			w.leaders.narrow(s, keep)
+		}
+		if !keep.empty() {
+			sc.pred.filter(s, keep)
+		}
+		if s.err != nil {
+			return false, s.err
+		}
+		n := keep.count()
+		w.stats.RowsMatched += int64(n)
+		if n == 0 {
+			continue
+		}
+		more := page(w, at, keep, n)
+		if s.err != nil {
+			return false, s.err
+		}
+		if !more {
+			return false, nil
 		}
 	}
-	return nil
+	return true, nil
 }
 
-// hasTrace reports whether a row group has a row of one of the traces: the bloom filter is
-// asked first, then the column itself, before any other column is read.
-func (s *file) hasTrace(group int, ids map[event.TraceID]struct{}, read *int64) (bool, error) {
-	if !s.mayHaveTrace(group, ids) {
-		return false, nil
-	}
-	traces, err := s.readTraces(group, read)
-	if err != nil {
-		return false, err
-	}
-	return slices.ContainsFunc(traces, func(id event.TraceID) bool {
-		_, ok := ids[id]
-		return ok
-	}), nil
-}
-
-// traceFilter returns the trace ids outside of which no row can pass q's leading filters, or
-// nil when they do not say.
-func traceFilter(q *query.Query) map[event.TraceID]struct{} {
-	for _, s := range q.Stages {
-		f, ok := s.(query.Filter)
-		if !ok {
-			return nil
+// begin sets the bits of the rows of the page that the query may see.
+func (sc *scan) begin(s *scanner, keep bitmap) {
+	keep.fill(s.n)
+	u := s.u
+	if u.batch == nil {
+		if u.whole {
+			return
 		}
-		if ids := tracesOf(f.Where); ids != nil {
-			return ids
+		v := s.field(event.FieldTime).sources[0]
+		s.load(v)
+		if s.err != nil {
+			return
 		}
-	}
-	return nil
-}
-
-func tracesOf(e query.Expr) map[event.TraceID]struct{} {
-	switch e := e.(type) {
-	case query.And:
-		for _, x := range e.X {
-			if ids := tracesOf(x); ids != nil {
-				return ids
+		low := max(sc.first, sc.snap.horizon(event.DatasetID(u.group.Dataset)))
+		for i, t := range v.vec.Nums[:s.n] {
+			if t < low || t > sc.last {
+				keep[i>>6] &^= 1 << (i & 63)
 			}
 		}
-	case query.TraceIn:
-		return e.IDs
-	case query.Compare:
-		f, fok := e.L.(query.Field)
-		c, cok := e.R.(query.Const)
-		if !fok || !cok || f.Name != event.FieldTrace || e.Op != query.Eq || e.Mode != query.Strict {
-			return nil
-		}
-		ids := map[event.TraceID]struct{}{}
-		if id, err := event.ParseTraceID(c.Value.Str()); err == nil && id.String() == c.Value.Str() {
-			ids[id] = struct{}{}
-		}
-		return ids
+		return
 	}
-	return nil
+	first := s.page * colfile.PageRows
+	var ds event.DatasetID
+	var low int64
+	ok := false
+	for i := range s.n {
+		h := &u.batch.Headers[first+i]
+		if i == 0 || h.Dataset != ds {
+			ds = h.Dataset
+			ok, low = sc.wanted(ds), max(sc.first, sc.snap.horizon(ds))
+		}
+		if !ok || h.Time < low || h.Time > sc.last {
+			keep[i>>6] &^= 1 << (i & 63)
+		}
+	}
 }

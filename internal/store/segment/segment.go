@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,8 +72,11 @@ type Store struct {
 
 	flushMu sync.Mutex // one flush at a time; taken before appendMu
 
+	catalogMu sync.Mutex // one change of the set of segments at a time; taken before mu
+
 	mu        sync.Mutex // guards below
 	closed    bool
+	covered   uint64 // the newest log file whose events the segments have
 	nextSeq   uint64
 	nextFile  uint64
 	head      []*event.Batch // visible, only in the log
@@ -85,9 +89,11 @@ type Store struct {
 	dropped   map[event.DatasetID]struct{}
 	retain    map[event.DatasetID]time.Duration
 
-	stop    context.CancelFunc
-	stopped chan struct{}
-	kick    chan struct{}
+	stop       context.CancelFunc
+	stopped    chan struct{} // maintain has ended
+	rearranged chan struct{} // rearrange has ended
+	kick       chan struct{} // a flush is wanted
+	tidy       chan struct{} // the set of segments has changed
 }
 
 var _ store.Store = (*Store)(nil)
@@ -101,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, open: openFile, dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
-		stopped: make(chan struct{}), kick: make(chan struct{}, 1), flushEnd: make(chan struct{}),
+		stopped: make(chan struct{}), rearranged: make(chan struct{}), kick: make(chan struct{}, 1), tidy: make(chan struct{}, 1), flushEnd: make(chan struct{}),
 	}
 	for _, d := range []string{cfg.Dir, s.path("wal"), s.path("segments")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
@@ -118,6 +124,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = cancel
 	go s.maintain(run)
+	go s.rearrange(run)
 	return s, nil
 }
 
@@ -138,60 +145,70 @@ func (s *Store) takeLock() error {
 	return nil
 }
 
-// seqGap is larger than the number of events that segments which were set aside may hold.
-const seqGap = 1 << 32
-
-// recover reads the segments, then the log files that none of them covers.
+// recover opens the segments that the catalog names, then reads the log files that none of them
+// covers.
 func (s *Store) recover() error {
 	if err := s.readDropped(); err != nil {
 		return err
 	}
-	nums, err := numbered(s.path("segments"), ".parquet")
+	cat, found, err := readCatalog(s.path("catalog"))
 	if err != nil {
 		return err
 	}
-	var covered uint64
+	there, err := numbered(s.path("segments"), ".parquet")
+	if err != nil {
+		return err
+	}
 	aside, err := numbered(s.path("quarantine"), ".parquet")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	for _, n := range nums {
-		f, err := s.open(s.segmentPath(n), n)
+	for _, n := range slices.Concat(there, aside, cat.Files) {
+		s.nextFile = max(s.nextFile, n+1)
+	}
+	if !found && len(there) > 0 {
+		s.cfg.Log.Warn("the folder has segments but no catalog: all of them are used", "folder", s.path("segments"), "segments", len(there))
+		cat.Files = there
+	}
+	for _, n := range there {
+		if !slices.Contains(cat.Files, n) {
+			// It was written but not yet, or no longer, the store's.
+			if err := os.Remove(s.segmentPath(n)); err != nil {
+				return err
+			}
+		}
+	}
+	s.covered, s.nextSeq = cat.WAL, cat.Seq
+	for _, n := range cat.Files {
+		path := s.segmentPath(n)
+		if !slices.Contains(there, n) {
+			s.cfg.Log.Error("segment is missing; its events are missing from answers", "file", path)
+			continue
+		}
+		f, err := s.open(path, n)
 		if errors.Is(err, errUnusable) {
 			return err
 		}
-		s.nextFile = max(s.nextFile, n+1)
 		if err != nil {
-			s.quarantine(s.segmentPath(n), err)
-			aside = append(aside, n)
+			s.quarantine(path, err)
 			continue
 		}
 		s.files = append(s.files, f)
-		covered = max(covered, f.meta.WAL)
 		s.nextSeq = max(s.nextSeq, f.meta.MaxSeq+1)
-	}
-	if len(aside) > 0 {
-		// Segments set aside keep their numbers and their events' Seqs. Those of the newest
-		// are known only from it.
-		newest := slices.Max(aside)
-		if len(s.files) == 0 || newest > s.files[len(s.files)-1].num {
-			s.nextSeq += seqGap
-		}
-		s.nextFile = max(s.nextFile, newest+1)
 	}
 	tmps, _ := filepath.Glob(s.path("segments", "*.tmp"))
 	for _, t := range tmps {
-		_ = os.Remove(t) // an unfinished flush, whose events the log still holds
+		_ = os.Remove(t) // an unfinished flush or compaction, whose events are elsewhere
 	}
 	logs, err := numbered(s.path("wal"), ".wal")
 	if err != nil {
 		return err
 	}
-	next := covered + 1
+	next := s.covered + 1
 	for _, n := range logs {
 		next = max(next, n+1)
 		path := s.path("wal", walName(n))
-		if n <= covered {
+		if n <= s.covered {
 			if err := os.Remove(path); err != nil {
 				return err
 			}
@@ -216,6 +233,89 @@ func (s *Store) recover() error {
 	}
 	s.log, err = createWAL(s.path("wal"), next)
 	return err
+}
+
+// writeCatalog makes files the store's segments, durably; mu is not held, catalogMu is.
+func (s *Store) writeCatalog(files []*file, covered uint64) error {
+	c := catalog{WAL: covered}
+	s.mu.Lock()
+	c.Seq = s.nextSeq
+	s.mu.Unlock()
+	for _, f := range files {
+		c.Files = append(c.Files, f.num)
+	}
+	return writeFileDurably(s.path("catalog"), c.text())
+}
+
+// replace takes segments out of the store and puts others in, durably and in one step for every
+// query. A flush, which put the events of the log files up to flushed into segments, has them
+// leave the head in the same step; for others flushed is 0.
+func (s *Store) replace(out, in []*file, flushed uint64) error {
+	s.catalogMu.Lock()
+	defer s.catalogMu.Unlock()
+	s.mu.Lock()
+	files := slices.DeleteFunc(slices.Clone(s.files), func(f *file) bool { return slices.Contains(out, f) })
+	covered := max(flushed, s.covered)
+	s.mu.Unlock()
+	files = append(files, in...)
+	if err := s.writeCatalog(files, covered); err != nil {
+		return fmt.Errorf("write catalog: %w", err)
+	}
+	s.mu.Lock()
+	s.files, s.covered = files, covered
+	if flushed > 0 {
+		for _, b := range s.flushing {
+			s.headBytes -= int64(b.Bytes())
+		}
+		s.flushing = nil
+	}
+	s.mu.Unlock()
+	var errs []error
+	for _, f := range out {
+		errs = append(errs, os.Remove(f.Path))
+		f.release()
+	}
+	return errors.Join(errs...)
+}
+
+// newOutput returns a segment to be written, with a number that none ever had.
+func (s *Store) newOutput() *output {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nextFile++
+	return &output{num: s.nextFile - 1, path: s.segmentPath(s.nextFile - 1)}
+}
+
+// openOutputs opens what was written; on an error everything of it is removed.
+func (s *Store) openOutputs(outs ...*output) (files []*file, err error) {
+	for _, o := range outs {
+		if !o.written() {
+			continue
+		}
+		var f *file
+		if err == nil {
+			f, err = s.open(o.path, o.num)
+		}
+		if err != nil {
+			_ = os.Remove(o.path)
+			continue
+		}
+		files = append(files, f)
+	}
+	if err != nil {
+		for _, f := range files {
+			_ = os.Remove(f.Path)
+		}
+		releaseAll(files)
+		return nil, err
+	}
+	return files, nil
+}
+
+func releaseAll(files []*file) {
+	for _, f := range files {
+		f.release()
+	}
 }
 
 func (s *Store) segmentPath(n uint64) string {
@@ -401,7 +501,7 @@ func (s *Store) wake() {
 	}
 }
 
-// maintain flushes by size and age and removes what retention and drops have emptied.
+// maintain flushes by size and age.
 func (s *Store) maintain(ctx context.Context) {
 	defer close(s.stopped)
 	tick := time.NewTicker(min(s.cfg.FlushAge, 10*time.Second))
@@ -417,12 +517,34 @@ func (s *Store) maintain(ctx context.Context) {
 			s.mu.Lock()
 			due = len(s.head)+len(s.flushing) > 0 && time.Since(s.headSince) >= s.cfg.FlushAge
 			s.mu.Unlock()
-			s.removeEmptied()
 		}
 		if due {
 			if err := s.Flush(); err != nil {
 				s.cfg.Log.Error("flush the head", "error", err)
 			}
+			select {
+			case s.tidy <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// rearrange removes what retention and drops have emptied and merges segments.
+func (s *Store) rearrange(ctx context.Context) {
+	defer close(s.rearranged)
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.tidy:
+		case <-tick.C:
+		}
+		s.removeEmptied()
+		if err := s.compact(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Log.Error("compact segments", "error", err)
 		}
 	}
 }
@@ -466,9 +588,6 @@ func (s *Store) flush() error {
 	// What a failed flush left in flushing is taken along.
 	s.flushing = append(s.flushing, s.head...)
 	s.head = nil
-	// The number is used up by success only: a flush that failed behind its segment's rename
-	// must have the segment replaced, for the next one stores the same events again.
-	num := s.nextFile
 	batches := s.flushing
 	s.mu.Unlock()
 	s.appendMu.Unlock()
@@ -476,27 +595,22 @@ func (s *Store) flush() error {
 		_ = old.close()
 	}
 
-	path := s.segmentPath(num)
-	written, err := writeSegment(path, batches, covered, s.isDropped)
+	out := s.newOutput()
+	if err := writeBatches(out, batches, s.isDropped); err != nil {
+		out.abort()
+		return fmt.Errorf("write segment %s: %w", out.path, err)
+	}
+	in, err := s.openOutputs(out)
 	if err != nil {
-		return fmt.Errorf("write segment %s: %w", path, err)
+		return err
 	}
-	var f *file
-	if written {
-		if f, err = s.open(path, num); err != nil {
-			return err
-		}
+	if err := s.replace(nil, in, covered); err != nil {
+		// The catalog may or may not name the segment now. Its file stays: should the process
+		// die, it is used or removed with the catalog's word; should the next flush succeed, the
+		// catalog that it writes does not name it.
+		releaseAll(in)
+		return err
 	}
-	s.mu.Lock()
-	if f != nil {
-		s.files = append(s.files, f)
-		s.nextFile++
-	}
-	for _, b := range batches {
-		s.headBytes -= int64(b.Bytes())
-	}
-	s.flushing = nil
-	s.mu.Unlock()
 	return s.removeLogs(covered)
 }
 
@@ -523,42 +637,45 @@ func (s *Store) isDropped(ds event.DatasetID) bool {
 }
 
 // removeEmptied removes segments all of whose row groups are dropped or expired, and the oldest
-// above the size limit. The newest segment stays, for it says which log files are covered.
+// above the size limit.
 func (s *Store) removeEmptied() {
 	now := time.Now()
 	s.mu.Lock()
-	var gone []*file
+	var gone, keep []*file
 	var total int64
-	keep := s.files[:0:0]
-	for i, f := range s.files {
-		empty := i < len(s.files)-1
-		for _, g := range f.meta.Groups {
-			if _, dropped := s.dropped[g.Dataset]; !dropped && g.MaxTime >= s.horizon(g.Dataset, now) {
-				empty = false
-				break
-			}
-		}
-		if empty {
+	for _, f := range s.files {
+		if s.live(f, now) == 0 {
 			gone = append(gone, f)
 		} else {
 			keep = append(keep, f)
-			total += f.size
+			total += f.Size
 		}
 	}
+	s.mu.Unlock()
+	slices.SortFunc(keep, func(a, b *file) int { return cmp.Compare(a.newest(), b.newest()) })
 	for s.cfg.MaxBytes > 0 && total > s.cfg.MaxBytes && len(keep) > 1 {
-		s.cfg.Log.Info("remove the oldest segment to keep within the size limit", "file", keep[0].path, "bytes", total, "limit", s.cfg.MaxBytes)
-		total -= keep[0].size
+		s.cfg.Log.Info("remove the oldest segment to keep within the size limit", "file", keep[0].Path, "bytes", total, "limit", s.cfg.MaxBytes)
+		total -= keep[0].Size
 		gone = append(gone, keep[0])
 		keep = keep[1:]
 	}
-	s.files = keep
-	s.mu.Unlock()
-	for _, f := range gone {
-		if err := os.Remove(f.path); err != nil {
-			s.cfg.Log.Error("remove an emptied segment", "file", f.path, "error", err)
-		}
-		f.release()
+	if len(gone) == 0 {
+		return
 	}
+	if err := s.replace(gone, nil, 0); err != nil {
+		s.cfg.Log.Error("remove emptied segments", "error", err)
+	}
+}
+
+// live counts the rows of the row groups of f that may be visible; mu is held.
+func (s *Store) live(f *file, now time.Time) (rows int) {
+	for _, g := range f.Groups {
+		ds := event.DatasetID(g.Dataset)
+		if _, dropped := s.dropped[ds]; !dropped && g.MaxTime >= s.horizon(ds, now) {
+			rows += g.Rows
+		}
+	}
+	return rows
 }
 
 // horizon is the oldest $time that is visible in a dataset; mu is held.
@@ -628,13 +745,18 @@ func (s *Store) Columns(_ context.Context, ds event.DatasetID) ([]store.ColumnIn
 		return nil, nil
 	}
 	for _, f := range s.files {
-		for _, g := range f.meta.Groups {
-			if g.Dataset != ds {
+		for _, g := range f.Groups {
+			if g.Dataset != uint32(ds) {
 				continue
 			}
-			for _, i := range g.Fields {
-				m := f.meta.Columns[i]
-				seen[store.ColumnInfo{Name: m.Name, Kind: event.Kind(m.Kind)}] = true
+			chunks, err := f.Chunks(g)
+			if err != nil {
+				return nil, err
+			}
+			for i := range chunks {
+				if c := f.Columns[chunks[i].Column]; chunks[i].Column >= numHeaderColumns {
+					seen[store.ColumnInfo{Name: c.Field, Kind: kindOf(c.Type)}] = true
+				}
 			}
 		}
 	}
@@ -672,10 +794,10 @@ func (s *Store) Usage() store.Usage {
 	}
 	s.mu.Lock()
 	for _, f := range s.files {
-		u.DiskBytes += f.size
-		for _, g := range f.meta.Groups {
+		u.DiskBytes += f.Size
+		for _, g := range f.Groups {
 			u.Events += int64(g.Rows)
-			see(g.Dataset, g.MaxTime)
+			see(event.DatasetID(g.Dataset), g.MaxTime)
 		}
 	}
 	u.Segments = len(s.files)
@@ -712,6 +834,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.stop()
 	<-s.stopped
+	<-s.rearranged
 	err := s.Flush()
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()

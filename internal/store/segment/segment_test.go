@@ -1,6 +1,7 @@
 package segment_test
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -164,7 +165,7 @@ func TestDamagedSegmentIsSetAside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	copy(data[len(data)-12:], "????")
+	copy(data[trailer(data)-8:], "????") // in the index
 	if err := os.WriteFile(files[0], data, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -207,3 +208,8 @@ func TestDamagedPageIsAnError(t *testing.T) {
 }
 
 func everything() *query.Query { return &query.Query{} }
+
+// trailer returns the place of the trailer of a segment's index: 16 bytes ahead of the footer.
+func trailer(data []byte) int {
+	return len(data) - 8 - int(binary.LittleEndian.Uint32(data[len(data)-8:])) - 16
+}

@@ -82,6 +82,12 @@ func (f *textFilter) add(s string) {
 		if c-'0' < 10 {
 			digits |= 1
 		}
+		if c >= 0x80 && foldsToASCII(gram) {
+			for i := range f.bits {
+				f.bits[i] = 0xff
+			}
+			return
+		}
 		if d := digits & (1<<gramLen - 1); i < gramLen-1 || d&(d-1) != 0 {
 			continue
 		}
@@ -90,9 +96,15 @@ func (f *textFilter) add(s string) {
 	}
 }
 
+// foldsToASCII reports whether the last bytes are a letter that equals an ASCII letter when case
+// does not count: the Kelvin sign, the long s, the dotted capital I. A filter with such a letter
+// says that everything may be there.
+func foldsToASCII(last uint32) bool {
+	return last&0xffffff == 0xe284aa || last&0xffff == 0xc5bf || last&0xffff == 0xc4b0
+}
+
 // mayContain reports whether a string with s in it may have been added. With fold the case of
-// letters does not count; runs with letters that characters outside of ASCII fold to (the Kelvin
-// sign, the dotted capital I) say nothing then.
+// letters does not count.
 func mayContain(filter []byte, s string, fold bool) bool {
 	if len(filter) == 0 || len(filter)&(len(filter)-1) != 0 {
 		return true
@@ -100,22 +112,12 @@ func mayContain(filter []byte, s string, fold bool) bool {
 	mask := uint32(len(filter)*8 - 1)
 	may := true
 	eachGram(s, func(g uint32) bool {
-		if fold && ambiguous(g) {
-			return true
+		if fold && g&0x80808080 != 0 {
+			return true // only the case of ASCII letters is known here
 		}
 		h := gramHash(g) & mask
 		may = filter[h>>3]&(1<<(h&7)) != 0
 		return may
 	})
 	return may
-}
-
-func ambiguous(g uint32) bool {
-	for range gramLen {
-		if c := byte(g); c >= 0x80 || c == 'k' || c == 'i' {
-			return true
-		}
-		g >>= 8
-	}
-	return false
 }

@@ -239,3 +239,76 @@ func TestDictionaries(t *testing.T) {
 		}
 	}
 }
+
+// fill adds 1,000 events as a web service's spans are: 10 fields that all share, 15 with few
+// values, 10 numbers, one id.
+func fill(bd *event.Builder) {
+	var shared event.Shared
+	bd.Record()
+	for _, n := range names[:10] {
+		bd.SetString(n, n)
+	}
+	bd.Recorded(&shared)
+	for i := range 1000 {
+		bd.Add(event.Header{Time: int64(i) * 1e6, Trace: event.TraceID{byte(i), 1}, Span: event.SpanID{byte(i)}, Parent: event.SpanID{1, byte(i)}})
+		bd.Replay(&shared)
+		for j, n := range names[10:25] {
+			bd.SetString(n, values[(i*7+j)%len(values)])
+		}
+		for j, n := range names[25:35] {
+			bd.SetInt(n, int64(i*j))
+		}
+		bd.SetString("id", ids[i])
+	}
+}
+
+var names, values, ids = texts(35, "some.attribute.%d"), texts(20, "one of a few values %d"), texts(1000, "%016x")
+
+func texts(n int, format string) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf(format, i)
+	}
+	return list
+}
+
+func perSpan(b *testing.B) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/span")
+}
+
+func BenchmarkBuilder(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		bd := event.NewBuilder()
+		fill(bd)
+		bd.Batch()
+		bd.Release()
+	}
+	perSpan(b)
+}
+
+func BenchmarkAppendBinary(b *testing.B) {
+	bd := event.NewBuilder()
+	fill(bd)
+	batch := bd.Batch()
+	var buf []byte
+	for b.Loop() {
+		buf = batch.AppendBinary(buf[:0])
+	}
+	perSpan(b)
+	b.ReportMetric(float64(len(buf))/1000, "bytes/span")
+	b.ReportMetric(float64(batch.Bytes())/1000, "memory/span")
+}
+
+func BenchmarkDecodeBatch(b *testing.B) {
+	bd := event.NewBuilder()
+	fill(bd)
+	buf := bd.Batch().AppendBinary(nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := event.DecodeBatch(buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSpan(b)
+}

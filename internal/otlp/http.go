@@ -127,7 +127,9 @@ func (r *Receiver) endpoint(serve func(req *http.Request, asJSON bool, body []by
 			_, _ = io.WriteString(w, errContentType.msg)
 			return
 		}
-		text, err := readBody(w, req)
+		buffer := body.NewBuffer()
+		defer buffer.Release()
+		text, err := readBody(buffer, w, req)
 		if err == nil {
 			err = serve(req, asJSON, text)
 		}
@@ -166,11 +168,8 @@ func setCORS(w http.ResponseWriter) {
 	h.Set("Access-Control-Max-Age", "86400")
 }
 
-func readBody(w http.ResponseWriter, req *http.Request) ([]byte, error) {
-	raw, err := body.Read(w, req, MaxBody)
-	if err == nil {
-		raw, err = body.Inflate(req.Header.Get("Content-Encoding"), raw, MaxBody)
-	}
+func readBody(b *body.Buffer, w http.ResponseWriter, req *http.Request) ([]byte, error) {
+	raw, err := b.Load(w, req, MaxBody)
 	switch {
 	case errors.Is(err, body.ErrTooLarge):
 		return nil, errTooLarge

@@ -360,7 +360,9 @@ func (a *edges) Value(g uint32) event.Value { return a.e[g].v }
 type Distincts struct{ d []distinct }
 
 type distinct struct {
-	set    map[uint64]struct{}
+	set    []uint64 // open-addressed, 0 is free
+	n      int
+	zero   bool // the hash 0 is one of them
 	sketch *hyperloglog.Sketch
 }
 
@@ -387,20 +389,48 @@ func (a *Distincts) AddHash(g uint32, h uint64) {
 }
 
 func (d *distinct) insert(h uint64) {
-	if d.set == nil {
-		d.set = map[uint64]struct{}{}
+	if h == 0 {
+		d.zero = true
+		return
 	}
-	d.set[h] = struct{}{}
-	if len(d.set) > distinctExact {
+	if 2*d.n >= len(d.set) {
+		old := d.set
+		d.set = make([]uint64, max(16, 4*len(old)))
+		d.n = 0
+		for _, x := range old {
+			if x != 0 {
+				d.insert(x)
+			}
+		}
+	}
+	mask := uint64(len(d.set) - 1)
+	i := h & mask
+	for ; d.set[i] != 0; i = (i + 1) & mask {
+		if d.set[i] == h {
+			return
+		}
+	}
+	d.set[i] = h
+	if d.n++; d.n > distinctExact {
 		d.toSketch()
+	}
+}
+
+// each calls yield for the hashes of an exact set.
+func (d *distinct) each(yield func(h uint64)) {
+	if d.zero {
+		yield(0)
+	}
+	for _, h := range d.set {
+		if h != 0 {
+			yield(h)
+		}
 	}
 }
 
 func (d *distinct) toSketch() {
 	d.sketch = hyperloglog.NewNoSparse()
-	for h := range d.set {
-		d.sketch.InsertHash(h)
-	}
+	d.each(d.sketch.InsertHash)
 	d.set = nil
 }
 
@@ -429,9 +459,7 @@ func (a *Distincts) AddInts(groups []uint32, vals []int64, _ []float64) {
 func (a *Distincts) Merge(g uint32, from Accumulator, h uint32) {
 	d, o := &a.d[g], &from.(*Distincts).d[h]
 	if o.sketch == nil {
-		for x := range o.set {
-			a.AddHash(g, x)
-		}
+		o.each(func(h uint64) { a.AddHash(g, h) })
 		return
 	}
 	if d.sketch == nil {
@@ -448,7 +476,11 @@ func (a *Distincts) Value(g uint32) event.Value {
 	if d.sketch != nil {
 		return event.Int(int64(d.sketch.Estimate()))
 	}
-	return event.Int(int64(len(d.set)))
+	n := d.n
+	if d.zero {
+		n++
+	}
+	return event.Int(int64(n))
 }
 
 // percentiles interpolates linearly between the closest ranks while exact; weights repeat a

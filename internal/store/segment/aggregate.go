@@ -19,11 +19,20 @@ type aggregator struct {
 	weighted  bool
 	countOnly bool // all aggregates count rows
 
-	sel     []int32
+	sel     []int32 // the selected rows of the page
+	picks   []int32 // memory of sel
 	groups  []uint32
 	weights []float64
 	pick    picked
 }
+
+// everyRow are the rows of a whole page.
+var everyRow = func() (rows [colfile.PageRows]int32) {
+	for i := range rows {
+		rows[i] = int32(i)
+	}
+	return rows
+}()
 
 // argument is what an aggregate is computed over.
 type argument struct {
@@ -187,8 +196,17 @@ func (a *aggregator) page(s *scanner, keep bitmap, selected int) {
 	if selected == s.n && a.runs(s) {
 		return
 	}
-	a.sel = a.sel[:0]
-	keep.each(func(i int) { a.sel = append(a.sel, int32(i)) })
+	if selected == s.n {
+		a.sel = everyRow[:s.n]
+	} else {
+		a.picks = a.picks[:0]
+		for k, w := range keep {
+			for ; w != 0; w &= w - 1 {
+				a.picks = append(a.picks, int32(k<<6+trailing(w)))
+			}
+		}
+		a.sel = a.picks
+	}
 	a.groups = resize(a.groups, len(a.sel))
 	a.by.numberRows(s, a.sel, a.groups)
 	if s.err != nil {

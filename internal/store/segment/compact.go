@@ -22,10 +22,11 @@ const (
 	// doneRows is the number of rows of a segment that is not compacted any more.
 	doneRows = 2 << 20
 	// compactFew and compactMany are how many segments of a size are merged: at least few, when
-	// together they are done; from many on in any case.
+	// together they are done, or small, or as old as quietAge, so that it seems that no more are
+	// coming; from many on in any case.
 	compactFew, compactMany = 8, 24
-	// smallRows is the number of rows below which few segments are merged in any case.
-	smallRows = 32 << 10
+	smallRows               = 32 << 10
+	quietAge                = time.Minute
 	// compactSpan is the longest time range of a segment that a compaction makes of shorter ones.
 	compactSpan = 8 * 24 * time.Hour
 	// deadShare is the part of a segment's rows that must be dropped or expired for it to be
@@ -64,7 +65,7 @@ func (s *Store) candidates(now time.Time) []*file {
 		if first.rows >= doneRows {
 			break // files are sorted by size
 		}
-		j, rows, newest := i, 0, first.newest()
+		j, rows, newest, quiet := i, 0, first.newest(), true
 		for ; j < len(files) && files[j].tier() == first.tier() && rows < doneRows && j-i < 2*compactMany; j++ {
 			end := max(newest, files[j].newest())
 			if j > i && end-first.oldest() > int64(compactSpan) {
@@ -72,9 +73,10 @@ func (s *Store) candidates(now time.Time) []*file {
 			}
 			newest = end
 			rows += files[j].rows
+			quiet = quiet && now.Sub(files[j].written) >= quietAge
 		}
 		n := j - i
-		if n >= compactMany || n >= compactFew && (rows >= doneRows || rows < compactFew*smallRows) {
+		if n >= compactMany || n >= compactFew && (rows >= doneRows || rows < compactFew*smallRows || quiet) {
 			return files[i:j]
 		}
 		i++

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/store/segment/colfile"
 )
@@ -16,9 +17,10 @@ import (
 // file is an open segment. It is closed when the last user releases it.
 type file struct {
 	*colfile.File
-	num  uint64
-	rows int
-	meta fileMeta
+	num     uint64
+	rows    int
+	written time.Time
+	meta    fileMeta
 	// fields are the columns of each field name.
 	fields map[string][]int
 	refs   atomic.Int64
@@ -45,6 +47,11 @@ func openFile(path string, num uint64) (*file, error) {
 		return nil, err
 	}
 	f := &file{File: cf, num: num, fields: map[string][]int{}}
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%w: %w", errUnusable, err), cf.Close())
+	}
+	f.written = st.ModTime()
 	if err := f.check(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open segment %s: %w: %w", path, colfile.ErrCorrupt, err), cf.Close())
 	}

@@ -1,7 +1,9 @@
 package segment
 
 import (
+	"hash/maphash"
 	"math"
+	"strings"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/query"
@@ -16,9 +18,11 @@ type key struct {
 	bucket *query.Bucket
 	num    *numeric // e as arithmetic, when it is that
 
-	ids    map[event.Value]uint32
-	floats map[uint64]uint32 // ids of numbers by the bits of the float
-	list   []event.Value     // by id
+	strings stringIDs
+	others  map[event.Value]uint32 // of values that are not strings
+	floats  pairs                  // ids of numbers by the halves of the float's bits …
+	numbers []uint32               // … and what they are in list
+	list    []event.Value          // by id
 
 	lastBits uint64
 	lastID   uint32
@@ -27,7 +31,7 @@ type key struct {
 }
 
 func newKey(e query.Expr, number int) *key {
-	k := &key{e: e, number: number, ids: map[event.Value]uint32{}, floats: map[uint64]uint32{}, lo: 1}
+	k := &key{e: e, number: number, others: map[event.Value]uint32{}, lo: 1}
 	if fields, whole := query.Reads(e); len(fields) == 1 && !whole && !hasTraces(e) {
 		k.field = fields[0]
 		if b, ok := e.(query.Bucket); ok {
@@ -42,29 +46,77 @@ func newKey(e query.Expr, number int) *key {
 
 // id returns the number of a value, whose string may be the page's.
 func (k *key) id(v event.Value) uint32 {
-	if id, ok := k.ids[v]; ok {
+	if v.Kind() == event.KindString {
+		return k.strings.id(k, v.Str())
+	}
+	if id, ok := k.others[v]; ok {
 		return id
 	}
 	id := uint32(len(k.list))
-	v = owned(v)
-	k.ids[v] = id
+	k.others[v] = id
 	k.list = append(k.list, v)
 	return id
+}
+
+// stringIDs is an open-addressed table of the strings of a key's list.
+type stringIDs struct {
+	slots []stringSlot
+	n     int
+}
+
+type stringSlot struct {
+	hash uint32
+	id   uint32 // + 1, 0 is free
+}
+
+func (t *stringIDs) id(k *key, s string) uint32 {
+	if t.n*2 >= len(t.slots) {
+		t.grow()
+	}
+	h := maphash.String(dictSeed, s)
+	hash := uint32(h ^ h>>32)
+	mask := uint32(len(t.slots) - 1)
+	i := hash & mask
+	for ; t.slots[i].id != 0; i = (i + 1) & mask {
+		if e := t.slots[i]; e.hash == hash && k.list[e.id-1].Str() == s {
+			return e.id - 1
+		}
+	}
+	k.list = append(k.list, event.String(strings.Clone(s)))
+	t.n++
+	id := uint32(len(k.list))
+	t.slots[i] = stringSlot{hash, id}
+	return id - 1
+}
+
+func (t *stringIDs) grow() {
+	old := t.slots
+	t.slots = make([]stringSlot, max(256, 4*len(old)))
+	mask := uint32(len(t.slots) - 1)
+	for _, e := range old {
+		if e.id == 0 {
+			continue
+		}
+		i := e.hash & mask
+		for t.slots[i].id != 0 {
+			i = (i + 1) & mask
+		}
+		t.slots[i] = e
+	}
 }
 
 // float returns the number of a computed number, which is an integer where it can be.
 func (k *key) float(f float64) uint32 {
 	b := math.Float64bits(f)
-	if b == k.lastBits && len(k.floats) > 0 {
+	if b == k.lastBits && len(k.numbers) > 0 {
 		return k.lastID
 	}
-	id, ok := k.floats[b]
-	if !ok {
-		id = k.id(query.Number(f))
-		k.floats[b] = id
+	n := k.floats.id(uint32(b>>32), uint32(b))
+	if int(n) == len(k.numbers) {
+		k.numbers = append(k.numbers, k.id(query.Number(f)))
 	}
-	k.lastBits, k.lastID = b, id
-	return id
+	k.lastBits, k.lastID = b, k.numbers[n]
+	return k.lastID
 }
 
 // number gives each selected row of the page the number of its value.

@@ -34,6 +34,7 @@ type (
 		compare *query.Compare // of the field with a constant number, when e is that
 		needle  *query.Text    // of the field, when e is that
 		equal   []string       // the strings one of which the field must be, when e says so
+		present bool           // e holds for every finite number, and for no missing value
 	}
 	inTraces struct{ ids map[event.TraceID]struct{} }
 	// ofRow is evaluated row by row.
@@ -129,6 +130,9 @@ func (p *ofField) special(e query.Expr) {
 		return ok && f.Name == p.name
 	}
 	switch e := e.(type) {
+	case query.Has:
+		name, ok := isNumber(e.X)
+		p.present = ok && name == p.name
 	case query.Compare:
 		k, ok := e.R.(query.Const)
 		if !ok || !isField(e.L) || e.Mode != query.Strict {
@@ -430,6 +434,14 @@ func (p *ofField) one(v *values, keep bitmap) {
 	switch {
 	case v.coded():
 		p.byCode(v, keep)
+	case p.present && v.vec.Encoding == colfile.Delta:
+		for k := range keep {
+			if v.vec.Valid != nil {
+				keep[k] &= v.vec.Valid[k]
+			}
+		}
+	case p.present && v.vec.Encoding == colfile.Split:
+		p.finite(v, keep)
 	case p.compare != nil && v.vec.Encoding == colfile.Split:
 		compareFloats(p, v, keep)
 	case p.compare != nil && v.vec.Encoding == colfile.Delta:
@@ -441,6 +453,30 @@ func (p *ofField) one(v *values, keep bitmap) {
 				if ok := p.missing; x.Missing() && !ok || !x.Missing() && !p.test(x) {
 					keep[k] &^= b & -b
 				}
+			}
+		}
+	}
+}
+
+// finite keeps the rows that have a finite number, and asks for the others.
+func (p *ofField) finite(v *values, keep bitmap) {
+	for k := range keep {
+		if v.vec.Valid != nil {
+			keep[k] &= v.vec.Valid[k]
+		}
+		if keep[k] == 0 {
+			continue
+		}
+		base := k << 6
+		var odd uint64
+		for i, f := range v.vec.Floats[base:min(base+64, len(v.vec.Floats))] {
+			if f-f != 0 {
+				odd |= 1 << i
+			}
+		}
+		for b := odd & keep[k]; b != 0; b &= b - 1 {
+			if !p.test(v.at(base + trailing(b))) {
+				keep[k] &^= b & -b
 			}
 		}
 	}

@@ -528,19 +528,29 @@ func fill[T any](s []T, v T) {
 	}
 }
 
-// spread moves the n values at the front of s to the rows that have one, from the last to the
-// first; the other rows get none.
+// spread moves the n values at the front of s to the rows that have one; the other rows get none.
+// It goes from the last 64 rows to the first, so that no value is overwritten that is still to be
+// moved.
 func spread[T any](s []T, n int, valid []uint64, none T) {
 	if valid == nil {
 		return
 	}
-	k := n - 1
-	for i := len(s) - 1; i >= 0; i-- {
-		if valid[i>>6]&(1<<(i&63)) != 0 {
-			s[i] = s[k]
-			k--
-		} else {
-			s[i] = none
+	var held [64]T
+	for k := len(valid) - 1; k >= 0; k-- {
+		w, base := valid[k], k<<6
+		block := s[base:min(base+64, len(s))]
+		c := bits.OnesCount64(w)
+		from := s[n-c : n]
+		n -= c
+		if c == len(block) {
+			copy(block, from)
+			continue
+		}
+		copy(held[:], from)
+		fill(block, none)
+		for j := 0; w != 0; w &= w - 1 {
+			block[bits.TrailingZeros64(w)] = held[j]
+			j++
 		}
 	}
 }

@@ -9,7 +9,7 @@ PYTHON  ?= python3
 NPM_CI  := npm ci --no-audit --no-fund --loglevel=error
 export CGO_ENABLED = 0
 
-.PHONY: demo run build ui cruddur-pages test unit race lint ui-test e2e conformance fuzz bench clean chromium
+.PHONY: demo run build ui cruddur-pages test unit race lint ui-test e2e conformance fuzz bench soak clean chromium
 .DEFAULT_GOAL := build
 
 demo: build
@@ -91,6 +91,11 @@ fuzz:
 bench: build
 	go build -trimpath -o bin/bench ./bench
 	bin/bench -trefoil bin/trefoil $(if $(PEERS),-peers $(CACHE)/peers) $(ARGS)
+
+# Ten minutes; ARGS="-for 20s" is a quick check.
+soak: build
+	go build -trimpath -o bin/soak ./conformance/soak
+	bin/soak -trefoil bin/trefoil $(ARGS)
 
 clean:
 	rm -rf bin $(CACHE) ui/node_modules cruddur/frontend/node_modules conformance/node/node_modules

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -294,10 +295,14 @@ func (a *aggregator) addNumbers(acc query.Accumulator, arg *argument, weights []
 	case query.Min, query.Max, query.CountDistinct:
 		// Their outcome shows of which kind a number is.
 		for i, g := range a.groups {
-			if arg.num.ok[i] {
+			if arg.num.ok == nil || arg.num.ok[i] {
 				acc.Add(g, query.Number(arg.num.out[i]), weightOf(weights, i), 0)
 			}
 		}
+		return
+	}
+	if arg.num.ok == nil {
+		acc.AddFloats(a.groups, arg.num.out, weights)
 		return
 	}
 	p := a.picked(weights)
@@ -439,10 +444,11 @@ func (a *aggregator) merge(o *aggregator) {
 	}
 }
 
-// rows calls yield with the rows of the stage, until it returns false.
-func (a *aggregator) rows(yield func(query.Row) bool) {
+// rows calls yield with the rows of the stage, until it returns false. When the tail begins with
+// a sort and ends it with a limit, only those rows are made that come first.
+func (a *aggregator) rows(tail []query.Stage, yield func(query.Row) bool) {
 	names := a.stage.Names()
-	for g := range uint32(a.by.groups) {
+	for _, g := range a.leading(names, tail) {
 		vals := a.by.values(g)
 		for _, acc := range a.accs {
 			vals = append(vals, acc.Value(g))
@@ -451,4 +457,44 @@ func (a *aggregator) rows(yield func(query.Row) bool) {
 			return
 		}
 	}
+}
+
+// leading returns the groups that the tail may want.
+func (a *aggregator) leading(names []string, tail []query.Stage) []uint32 {
+	every := make([]uint32, a.by.groups)
+	for i := range every {
+		every[i] = uint32(i)
+	}
+	if len(tail) < 2 {
+		return every
+	}
+	order, ok := tail[0].(query.Sort)
+	limit, limited := limitOf(tail[1:])
+	if !ok || !limited || limit >= len(every) {
+		return every
+	}
+	at := make([]int, len(order.Keys))
+	for i, k := range order.Keys {
+		f, ok := k.By.(query.Field)
+		if at[i] = slices.Index(names, f.Name); !ok || at[i] < 0 {
+			return every
+		}
+	}
+	l := &leaders{top: &top{keys: order.Keys, limit: limit}}
+	for _, g := range every {
+		l.buf = l.buf[:0]
+		for _, i := range at {
+			if i < len(a.by.keys) {
+				l.buf = append(l.buf, a.by.value(g, i))
+			} else {
+				l.buf = append(l.buf, a.accs[i-len(a.by.keys)].Value(g))
+			}
+		}
+		l.offer(int(g), 0)
+	}
+	groups := make([]uint32, len(l.list))
+	for i := range l.list {
+		groups[i] = uint32(l.list[i].unit)
+	}
+	return groups
 }

@@ -122,7 +122,7 @@ func (a *assembly) addVector(v *colfile.Vector, d *colfile.Dict, remap []uint32,
 				continue
 			}
 			if remap[k] == 0 {
-				remap[k] = a.dict.code(d.Strings[k], true) + 1
+				remap[k] = a.dict.code(d.Str(k), true) + 1
 			}
 			a.set(p, int64(remap[k]-1))
 		}

@@ -284,9 +284,10 @@ func (h *mergeHeap) load(c *cursor) error {
 			to     *[]int64
 		}{{colTime, &c.times}, {colSeq, &c.seqs}} {
 			k := chunk(c.chunks, col.column)
-			var d colfile.Dict
+			var d *colfile.Dict
 			if k.Encoding == colfile.Dictionary {
-				if err := c.f.ReadDict(k, colfile.Int, &d); err != nil {
+				var err error
+				if d, err = c.f.ReadDict(k, colfile.Int); err != nil {
 					return err
 				}
 			}
@@ -447,9 +448,10 @@ func (m *merger) group(ctx context.Context, w *colfile.Writer, l *layout, t take
 // add adds the taken rows of a chunk to the assembly.
 func (m *merger) add(p takenPart, k *colfile.Chunk) error {
 	t := p.f.Columns[k.Column].Type
-	var d colfile.Dict
+	d := &colfile.Dict{}
 	if k.Encoding == colfile.Dictionary {
-		if err := p.f.ReadDict(k, t, &d); err != nil {
+		var err error
+		if d, err = p.f.ReadDict(k, t); err != nil {
 			return err
 		}
 	}
@@ -468,7 +470,7 @@ func (m *merger) add(p takenPart, k *colfile.Chunk) error {
 				place[i] = p.place[at]
 			}
 		}
-		m.asm.addVector(&m.vec, &d, remap, place[:m.vec.N])
+		m.asm.addVector(&m.vec, d, remap, place[:m.vec.N])
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func TestDamageIsNeverAPanic(t *testing.T) {
 			return 0
 		}
 		defer f.release()
-		var sc scanner
+		sc := scanner{dicts: newDicts(0)}
 		for _, g := range f.Groups {
 			chunks, err := f.Chunks(g)
 			if err != nil {

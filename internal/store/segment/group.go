@@ -22,6 +22,7 @@ type key struct {
 	others  map[event.Value]uint32 // of values that are not strings
 	floats  pairs                  // ids of numbers by the halves of the float's bits …
 	numbers []uint32               // … and what they are in list
+	small   []uint32               // ids + 1 of small integers
 	list    []event.Value          // by id
 
 	lastBits uint64
@@ -29,6 +30,9 @@ type key struct {
 	lo, hi   int64 // the bucket of the last time and its id
 	bucketID uint32
 }
+
+// smallNumbers bounds the integers whose ids are found without a search.
+const smallNumbers = 4096
 
 func newKey(e query.Expr, number int) *key {
 	k := &key{e: e, number: number, others: map[event.Value]uint32{}, lo: 1}
@@ -107,6 +111,16 @@ func (t *stringIDs) grow() {
 
 // float returns the number of a computed number, which is an integer where it can be.
 func (k *key) float(f float64) uint32 {
+	if i := int(f); float64(i) == f && uint(i+smallNumbers) < 2*smallNumbers {
+		if k.small == nil {
+			k.small = make([]uint32, 2*smallNumbers)
+		}
+		id := &k.small[i+smallNumbers]
+		if *id == 0 {
+			*id = k.id(query.Number(f)) + 1
+		}
+		return *id - 1
+	}
 	b := math.Float64bits(f)
 	if b == k.lastBits && len(k.numbers) > 0 {
 		return k.lastID
@@ -239,7 +253,7 @@ func (k *key) computed(s *scanner, sel []int32, out []uint32) {
 func (k *key) fromFloats(out []uint32) {
 	none := uint32(math.MaxUint32)
 	for i, f := range k.num.out {
-		if !k.num.ok[i] {
+		if k.num.ok != nil && !k.num.ok[i] {
 			if none == math.MaxUint32 {
 				none = k.id(event.Value{})
 			}
@@ -252,9 +266,14 @@ func (k *key) fromFloats(out []uint32) {
 
 // pairs numbers pairs of numbers in the order in which they come.
 type pairs struct {
+	dense []uint32 // id + 1 of the pairs of small numbers
 	slots []pairSlot
 	n     uint32
+	found int
 }
+
+// densePairs bounds the numbers whose pairs are found without a search.
+const densePairs = 256
 
 type pairSlot struct {
 	a, b uint32
@@ -262,6 +281,17 @@ type pairSlot struct {
 }
 
 func (p *pairs) id(a, b uint32) uint32 {
+	if a < densePairs && b < densePairs {
+		if p.dense == nil {
+			p.dense = make([]uint32, densePairs*densePairs)
+		}
+		id := &p.dense[a*densePairs+b]
+		if *id == 0 {
+			p.n++
+			*id = p.n
+		}
+		return *id - 1
+	}
 	if len(p.slots) == 0 {
 		p.slots = make([]pairSlot, 1<<10)
 	}
@@ -280,7 +310,7 @@ func (p *pairs) id(a, b uint32) uint32 {
 	p.n++
 	p.slots[i] = pairSlot{a, b, p.n}
 	id := p.n - 1
-	if int(p.n)*2 > len(p.slots) {
+	if p.found++; p.found*2 > len(p.slots) {
 		old := p.slots
 		p.slots = make([]pairSlot, 2*len(old))
 		mask := uint32(len(p.slots) - 1)
@@ -378,6 +408,17 @@ func (g *grouping) values(id uint32) []event.Value {
 		out[0] = g.keys[0].list[id]
 	}
 	return out
+}
+
+// value returns the value of one of a group's keys.
+func (g *grouping) value(id uint32, key int) event.Value {
+	for l := len(g.levels) - 1; l >= key; l-- {
+		id = g.lower[l][id][0]
+	}
+	if key > 0 {
+		id = g.lower[key-1][id][1]
+	}
+	return g.keys[key].list[id]
 }
 
 // of returns the group of values, making it when it is new.

@@ -10,28 +10,27 @@ import (
 // numeric computes arithmetic over the numeric columns of a page, many rows at once. Where a
 // field has other kinds than numbers, it is computed row by row instead.
 type numeric struct {
-	// Of a leaf: the field, or with none the constant.
-	field    string
-	constant float64
-	// Of a function.
-	one  func(float64) float64
-	two  func(a, b float64) float64
-	args []*numeric
+	fn       string // of a function
+	args     []*numeric
+	field    string  // of a leaf; none in one that is constant
+	constant float64 // of a leaf
 
 	out []float64 // by selected row
-	ok  []bool
+	ok  []bool    // which rows have a number; nil when all have
+	has []bool    // memory of ok
+}
+
+// functions says how many arguments the functions take that numeric knows.
+var functions = map[string]int{
+	"to_number": 1, "floor": 1, "ceil": 1, "abs": 1, "sqrt": 1, "log": 1, "neg": 1, "add": 2, "sub": 2, "mul": 2, "div": 2,
 }
 
 // newNumeric returns nil when e is not arithmetic.
 func newNumeric(e query.Expr) *numeric {
-	n := arithmetic(e)
-	if n == nil || n.field == "" && n.args == nil {
-		return nil
+	if _, call := e.(query.Call); !call {
+		return nil // a plain field's values keep their kinds
 	}
-	if _, plain := e.(query.Field); plain {
-		return nil // its values keep their kinds
-	}
-	return n
+	return arithmetic(e)
 }
 
 func arithmetic(e query.Expr) *numeric {
@@ -39,51 +38,20 @@ func arithmetic(e query.Expr) *numeric {
 	case query.Field:
 		return &numeric{field: e.Name}
 	case query.Const:
-		if f, ok := e.Value.Number(); ok && !math.IsNaN(f) && !math.IsInf(f, 0) {
+		if f, ok := e.Value.Number(); ok && finite(f) {
 			return &numeric{constant: f}
 		}
 	case query.Call:
-		n := &numeric{}
-		switch e.Fn {
-		case "to_number":
-			n.one = func(f float64) float64 { return f }
-		case "floor":
-			n.one = math.Floor
-		case "ceil":
-			n.one = math.Ceil
-		case "abs":
-			n.one = math.Abs
-		case "sqrt":
-			n.one = math.Sqrt
-		case "log":
-			n.one = math.Log
-		case "neg":
-			n.one = func(f float64) float64 { return -f }
-		case "add":
-			n.two = func(a, b float64) float64 { return a + b }
-		case "sub":
-			n.two = func(a, b float64) float64 { return a - b }
-		case "mul":
-			n.two = func(a, b float64) float64 { return a * b }
-		case "div":
-			n.two = func(a, b float64) float64 {
-				if b == 0 {
-					return math.NaN()
-				}
-				return a / b
-			}
-		default:
+		if n := functions[e.Fn]; n == 0 || n != len(e.Args) {
 			return nil
 		}
+		n := &numeric{fn: e.Fn}
 		for _, a := range e.Args {
 			x := arithmetic(a)
 			if x == nil {
 				return nil
 			}
 			n.args = append(n.args, x)
-		}
-		if n.one != nil && len(n.args) != 1 || n.two != nil && len(n.args) != 2 {
-			return nil
 		}
 		return n
 	}
@@ -93,42 +61,29 @@ func arithmetic(e query.Expr) *numeric {
 // rows computes out and ok for the selected rows of the page; it returns false when a field has
 // values that are not numbers.
 func (n *numeric) rows(s *scanner, sel []int32) bool {
-	n.out, n.ok = resize(n.out, len(sel)), resize(n.ok, len(sel))
 	switch {
-	case n.one != nil:
-		a := n.args[0]
-		if !a.rows(s, sel) {
-			return false
+	case n.fn != "":
+		for _, a := range n.args {
+			if !a.rows(s, sel) {
+				return false
+			}
 		}
-		for i, f := range a.out {
-			n.out[i] = n.one(f)
-			n.ok[i] = a.ok[i] && finite(n.out[i])
+		n.out = resize(n.out, len(sel))
+		if len(n.args) == 1 {
+			n.one()
+		} else {
+			n.two()
 		}
-		return true
-	case n.two != nil:
-		a, b := n.args[0], n.args[1]
-		if !a.rows(s, sel) || !b.rows(s, sel) {
-			return false
-		}
-		for i, f := range a.out {
-			n.out[i] = n.two(f, b.out[i])
-			n.ok[i] = a.ok[i] && b.ok[i] && finite(n.out[i])
-		}
+		n.check()
 		return true
 	case n.field == "":
+		n.out = resize(n.out, len(sel))
 		for i := range n.out {
-			n.out[i], n.ok[i] = n.constant, true
+			n.out[i] = n.constant
 		}
 		return true
 	}
-	clear(n.ok)
 	f := s.field(n.field)
-	if c, ok := f.constant.Number(); ok {
-		for i := range n.out {
-			n.out[i], n.ok[i] = c, true
-		}
-		return true
-	}
 	for _, v := range f.sources {
 		if v.typ != colfile.Int && v.typ != colfile.Float {
 			return false
@@ -137,9 +92,118 @@ func (n *numeric) rows(s *scanner, sel []int32) bool {
 		if s.err != nil {
 			return false
 		}
+	}
+	n.out, n.ok = resize(n.out, len(sel)), nil
+	if len(f.sources) == 1 && f.sources[0].vec.Encoding == colfile.Split && f.sources[0].vec.Valid == nil {
+		floats := f.sources[0].vec.Floats
+		for i, r := range sel {
+			n.out[i] = floats[r]
+		}
+		n.check()
+		return true
+	}
+	c, constant := f.constant.Number()
+	n.none(len(sel))
+	if constant {
+		for i := range n.out {
+			n.out[i], n.ok[i] = c, true
+		}
+	}
+	for _, v := range f.sources {
 		n.source(v, sel)
 	}
 	return true
+}
+
+// none makes ok say that no row has a number.
+func (n *numeric) none(rows int) {
+	n.has = resize(n.has, rows)
+	clear(n.has)
+	n.ok = n.has
+}
+
+func (n *numeric) one() {
+	a := n.args[0]
+	n.ok = a.ok
+	switch n.fn {
+	case "to_number":
+		copy(n.out, a.out)
+	case "floor":
+		for i, f := range a.out {
+			n.out[i] = math.Floor(f)
+		}
+	case "ceil":
+		for i, f := range a.out {
+			n.out[i] = math.Ceil(f)
+		}
+	case "abs":
+		for i, f := range a.out {
+			n.out[i] = math.Abs(f)
+		}
+	case "sqrt":
+		for i, f := range a.out {
+			n.out[i] = math.Sqrt(f)
+		}
+	case "log":
+		for i, f := range a.out {
+			n.out[i] = math.Log(f)
+		}
+	default:
+		for i, f := range a.out {
+			n.out[i] = -f
+		}
+	}
+}
+
+func (n *numeric) two() {
+	a, b := n.args[0], n.args[1]
+	y := b.out[:len(a.out)]
+	switch n.fn {
+	case "add":
+		for i, f := range a.out {
+			n.out[i] = f + y[i]
+		}
+	case "sub":
+		for i, f := range a.out {
+			n.out[i] = f - y[i]
+		}
+	case "mul":
+		for i, f := range a.out {
+			n.out[i] = f * y[i]
+		}
+	default: // by zero it is not finite, which check finds
+		for i, f := range a.out {
+			n.out[i] = f / y[i]
+		}
+	}
+	switch {
+	case a.ok == nil:
+		n.ok = b.ok
+	case b.ok == nil:
+		n.ok = a.ok
+	default:
+		n.none(len(a.out))
+		for i := range n.ok {
+			n.ok[i] = a.ok[i] && b.ok[i]
+		}
+	}
+}
+
+// check takes what is not finite for no number.
+func (n *numeric) check() {
+	odd := false
+	for _, f := range n.out {
+		odd = odd || f-f != 0
+	}
+	if !odd {
+		return
+	}
+	before := n.ok
+	has := make([]bool, len(n.out))
+	for i, f := range n.out {
+		has[i] = f-f == 0 && (before == nil || before[i])
+	}
+	n.ok = has
 }
 
 func finite(f float64) bool { return f-f == 0 }
@@ -150,7 +214,7 @@ func (n *numeric) source(v *values, sel []int32) {
 		none := uint32(v.entries())
 		for i, r := range sel {
 			if c := v.vec.Codes[r]; c < none {
-				n.out[i], n.ok[i] = float64(v.dict.Nums[c]), true
+				n.out[i], n.ok[i] = float64(v.entry(int(c)).Int()), true
 			}
 		}
 	case colfile.Delta:

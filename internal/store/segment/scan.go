@@ -18,6 +18,7 @@ import (
 
 // snapshot is what one query reads: the files and batches that were visible when it began.
 type snapshot struct {
+	dicts   *dicts
 	files   []*file
 	batches []*event.Batch
 	dropped map[event.DatasetID]struct{}
@@ -30,7 +31,7 @@ func (s *Store) snapshot() (*snapshot, error) {
 	if s.closed {
 		return nil, store.ErrClosed
 	}
-	snap := &snapshot{files: slices.Clone(s.files), dropped: s.dropped}
+	snap := &snapshot{dicts: s.dicts, files: slices.Clone(s.files), dropped: s.dropped}
 	for _, f := range snap.files {
 		f.acquire()
 	}
@@ -249,7 +250,7 @@ func (sc *scan) aggregate(ctx context.Context, stats *query.Stats) (*query.Resul
 		return nil, query.ErrTooLarge
 	}
 	tail := query.NewRunner(sc.plan.tail, sc.plan.agg.Names())
-	all[0].rows(tail.Push)
+	all[0].rows(sc.plan.tail, tail.Push)
 	return tail.Result()
 }
 
@@ -300,7 +301,7 @@ func (sc *scan) fetch(ctx context.Context, list []leader, stats *query.Stats) ([
 		}
 		return cmp.Compare(list[i].row, list[j].row)
 	})
-	var s scanner
+	s := scanner{dicts: sc.snap.dicts}
 	for len(order) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -345,7 +346,7 @@ func (sc *scan) eachUnit(ctx context.Context, stats *query.Stats, begin func(*wo
 	var mu sync.Mutex
 	var failed error
 	work := func() {
-		w := &worker{keep: make(bitmap, colfile.PageRows/64)}
+		w := &worker{s: scanner{dicts: sc.snap.dicts}, keep: make(bitmap, colfile.PageRows/64)}
 		begin(w)
 		for !stop.Load() {
 			at := int(next.Add(1) - 1)

@@ -63,9 +63,10 @@ func (c *Config) setDefaults() {
 
 // Store is the embedded store.
 type Store struct {
-	cfg  Config
-	lock *os.File
-	open func(path string, num uint64) (*file, error) // openFile, unless a test has it fail
+	cfg   Config
+	lock  *os.File
+	open  func(path string, num uint64) (*file, error) // openFile, unless a test has it fail
+	dicts *dicts
 
 	appendMu sync.Mutex // one Append at a time; held for the log write
 	log      *wal       // guarded by appendMu
@@ -98,6 +99,9 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
+// dictBytes is how much memory the dictionaries that were read last may hold.
+const dictBytes = 64 << 20
+
 // Open opens the store of a folder, which no other process may have open, and recovers what
 // the log holds.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
@@ -106,7 +110,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.New("open store: no data folder given")
 	}
 	s := &Store{
-		cfg: cfg, open: openFile, dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
+		cfg: cfg, open: openFile, dicts: newDicts(dictBytes), dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
 		stopped: make(chan struct{}), rearranged: make(chan struct{}), kick: make(chan struct{}, 1), tidy: make(chan struct{}, 1), flushEnd: make(chan struct{}),
 	}
 	for _, d := range []string{cfg.Dir, s.path("wal"), s.path("segments")} {

@@ -112,19 +112,7 @@ func (l *leaders) page(s *scanner, unit int, keep bitmap) {
 		for _, k := range l.top.keys {
 			l.buf = append(l.buf, query.Eval(k.By, row))
 		}
-		if len(l.list) == l.top.limit && query.CompareKeys(l.top.keys, l.buf, l.list[0].keys) >= 0 {
-			return
-		}
-		x := leader{keys: make([]event.Value, len(l.buf)), unit: unit, row: int32(s.page*colfile.PageRows + i)}
-		for i, v := range l.buf {
-			x.keys[i] = owned(v)
-		}
-		if len(l.list) < l.top.limit {
-			heap.Push(l, x)
-		} else {
-			l.list[0] = x
-			heap.Fix(l, 0)
-		}
+		l.offer(unit, int32(s.page*colfile.PageRows+i))
 		if l.time && len(l.list) == l.top.limit {
 			l.tighten(l.list[0].keys[0].Int())
 		}
@@ -140,6 +128,29 @@ func (l *leaders) page(s *scanner, unit int, keep bitmap) {
 		return
 	}
 	keep.each(offer)
+}
+
+// offer takes the row whose keys are in buf, when it is among the first so far.
+func (l *leaders) offer(unit int, row int32) {
+	full := len(l.list) >= l.top.limit
+	if full && (l.top.limit == 0 || query.CompareKeys(l.top.keys, l.buf, l.list[0].keys) >= 0) {
+		return
+	}
+	x := leader{unit: unit, row: row}
+	if full {
+		x.keys = l.list[0].keys
+	} else {
+		x.keys = make([]event.Value, len(l.buf))
+	}
+	for i, v := range l.buf {
+		x.keys[i] = owned(v)
+	}
+	if full {
+		l.list[0] = x
+		heap.Fix(l, 0)
+	} else {
+		heap.Push(l, x)
+	}
 }
 
 // narrow clears the rows of the page that can not be among the first.

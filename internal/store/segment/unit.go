@@ -93,8 +93,9 @@ type values struct {
 
 	page   int // that vec holds, -1 for none
 	vec    colfile.Vector
-	dict   colfile.Dict
-	loaded bool // dict is read
+	dict   *colfile.Dict // of chunks
+	list   []string      // of columns of batches
+	loaded bool          // dict is read
 
 	verdicts [][]uint8 // by predicate: what it says of each entry, see predicate.go
 	codes    [][]uint32
@@ -108,8 +109,10 @@ func (v *values) entry(code int) event.Value {
 		return event.Bool(code == 1)
 	case v.typ == colfile.Int || v.typ == colfile.Time:
 		return event.Int(v.dict.Nums[code])
+	case v.dict == nil:
+		return event.String(v.list[code])
 	default:
-		return event.String(v.dict.Strings[code])
+		return event.String(v.dict.Str(uint32(code)))
 	}
 }
 
@@ -118,6 +121,9 @@ func (v *values) entry(code int) event.Value {
 func (v *values) entries() int {
 	if v.typ == colfile.Bool {
 		return 2
+	}
+	if v.dict == nil {
+		return len(v.list)
 	}
 	return v.dict.Len()
 }
@@ -156,6 +162,7 @@ func (v *values) at(i int) event.Value {
 // scanner reads the pages of one unit after the other, and only the columns that are asked for.
 // Its memory is used again for each.
 type scanner struct {
+	dicts *dicts
 	u     *unit
 	page  int
 	n     int
@@ -189,11 +196,8 @@ func (s *scanner) newValues(name string, t colfile.Type) *values {
 	v := &values{}
 	if n := len(s.free); n > 0 {
 		v, s.free = s.free[n-1], s.free[:n-1]
-		if v.column != nil { // its dictionary is the batch's own
-			v.dict = colfile.Dict{}
-		}
 	}
-	*v = values{field: name, typ: t, header: -1, page: -1, vec: v.vec, dict: v.dict, verdicts: v.verdicts[:0], codes: v.codes[:0], hashes: v.hashes[:0]}
+	*v = values{field: name, typ: t, header: -1, page: -1, vec: v.vec, verdicts: v.verdicts[:0], codes: v.codes[:0], hashes: v.hashes[:0]}
 	return v
 }
 
@@ -315,13 +319,15 @@ func (s *scanner) loadDict(v *values) {
 	}
 	v.loaded = true
 	switch {
-	case v.chunk != nil:
-		v.dict.Strings, v.dict.Nums = v.dict.Strings[:0], v.dict.Nums[:0]
-		if v.chunk.Encoding == colfile.Dictionary {
-			s.fail(s.u.file.ReadDict(v.chunk, v.typ, &v.dict))
+	case v.chunk != nil && v.chunk.Encoding == colfile.Dictionary:
+		d, err := s.dicts.read(s.u.file, v.chunk, v.typ)
+		s.fail(err)
+		if err != nil {
+			d = &colfile.Dict{}
 		}
+		v.dict = d
 	case v.column != nil && v.typ == colfile.String:
-		v.dict = colfile.Dict{Strings: v.column.Dict}
+		v.list = v.column.Dict
 	}
 }
 

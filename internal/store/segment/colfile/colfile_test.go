@@ -160,7 +160,7 @@ func at(v *colfile.Vector, d *colfile.Dict, i int) any {
 		if v.Type == colfile.Int {
 			return d.Nums[v.Codes[i]]
 		}
-		return d.Strings[v.Codes[i]]
+		return d.Str(v.Codes[i])
 	case colfile.Plain:
 		if v.Type == colfile.Bool {
 			if v.Codes[i] == 2 {
@@ -202,7 +202,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	encodings := map[string]bool{}
 	var v colfile.Vector // used again for everything, as scans do
-	var d colfile.Dict
+	d := &colfile.Dict{}
 	for gi, g := range f.Groups {
 		if g.Dataset != uint32(gi+1) || g.MinTime != int64(gi) || g.MaxTime != int64(gi)+10 {
 			t.Fatalf("group %d is %+v", gi, g)
@@ -222,7 +222,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			encodings[fmt.Sprint(col.Name, " ", c.Encoding)] = true
 			if c.Encoding == colfile.Dictionary {
-				if err := f.ReadDict(c, col.Type, &d); err != nil {
+				if d, err = f.ReadDict(c, col.Type); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -232,7 +232,7 @@ func TestRoundTrip(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i := range v.N {
-					if got, want := at(&v, &d, i), all[gi][c.Column][row]; got != want {
+					if got, want := at(&v, d, i), all[gi][c.Column][row]; got != want {
 						t.Fatalf("group %d, %s (%s), row %d: %v, want %v", gi, col.Name, c.Encoding, row, got, want)
 					}
 					row++
@@ -448,7 +448,6 @@ func readAll(path string) error {
 	}
 	defer func() { _ = f.Close() }()
 	var v colfile.Vector
-	var d colfile.Dict
 	for _, g := range f.Groups {
 		chunks, err := f.Chunks(g)
 		if err != nil {
@@ -460,7 +459,7 @@ func readAll(path string) error {
 				continue
 			}
 			if c.Encoding == colfile.Dictionary {
-				if err := f.ReadDict(c, f.Columns[c.Column].Type, &d); err != nil {
+				if _, err := f.ReadDict(c, f.Columns[c.Column].Type); err != nil {
 					return err
 				}
 			}

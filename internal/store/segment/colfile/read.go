@@ -144,15 +144,28 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
-// Dict is the dictionary of a chunk: Strings or Nums.
+// Dict is the dictionary of a chunk. It is immutable and may be shared.
 type Dict struct {
-	Strings []string
-	Nums    []int64
-	buf     []byte
+	Nums []int64
+	text []byte
+	ends []uint32 // of the strings in text, each behind the four bytes of its length
 }
 
 // Len returns the number of entries.
-func (d *Dict) Len() int { return len(d.Strings) + len(d.Nums) }
+func (d *Dict) Len() int { return len(d.ends) + len(d.Nums) }
+
+// Str returns a string of the dictionary.
+func (d *Dict) Str(i uint32) string {
+	from := uint32(4)
+	if i > 0 {
+		from += d.ends[i-1]
+	}
+	b := d.text[from:d.ends[i]]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// Bytes returns the memory that the dictionary holds.
+func (d *Dict) Bytes() int { return cap(d.text) + 4*cap(d.ends) + 8*cap(d.Nums) }
 
 // Vector holds the values of one page, one place for each row.
 type Vector struct {
@@ -234,46 +247,41 @@ func (f *File) guard(err *error) {
 	}
 }
 
-// ReadDict reads the dictionary of a chunk into d. Its strings live as long as d is not used
-// again.
-func (f *File) ReadDict(c *Chunk, t Type, d *Dict) (err error) {
+// ReadDict reads the dictionary of a chunk.
+func (f *File) ReadDict(c *Chunk, t Type) (d *Dict, err error) {
 	defer f.guard(&err)
-	var packed []byte
-	body, err := f.page(c, c.DictPage, c.Offset, &packed, &d.buf)
+	var packed, buf []byte
+	body, err := f.page(c, c.DictPage, c.Offset, &packed, &buf)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if !c.Zstd {
-		d.buf = packed
-	}
-	d.Strings, d.Nums = d.Strings[:0], d.Nums[:0]
 	if t == Int {
 		if len(body) != 8*c.Dict {
-			return fmt.Errorf("segment %s: %w: length of a dictionary", f.Path, ErrCorrupt)
+			return nil, fmt.Errorf("segment %s: %w: length of a dictionary", f.Path, ErrCorrupt)
 		}
-		d.Nums = grown(d.Nums, c.Dict)
+		d = &Dict{Nums: make([]int64, c.Dict)}
 		for i := range d.Nums {
 			d.Nums[i] = int64(binary.LittleEndian.Uint64(body[8*i:]))
 		}
-		return nil
+		return d, nil
 	}
-	d.Strings = grown(d.Strings, c.Dict)
-	for i := range d.Strings {
-		if len(body) < 4 {
-			return fmt.Errorf("segment %s: %w: length of a dictionary", f.Path, ErrCorrupt)
+	d = &Dict{text: body, ends: make([]uint32, c.Dict)}
+	at := 0
+	for i := range d.ends {
+		if len(body)-at < 4 {
+			return nil, fmt.Errorf("segment %s: %w: length of a dictionary", f.Path, ErrCorrupt)
 		}
-		n := binary.LittleEndian.Uint32(body)
-		if uint64(n) > uint64(len(body)-4) {
-			return fmt.Errorf("segment %s: %w: length of a dictionary's entry", f.Path, ErrCorrupt)
+		n := binary.LittleEndian.Uint32(body[at:])
+		if uint64(n) > uint64(len(body)-at-4) {
+			return nil, fmt.Errorf("segment %s: %w: length of a dictionary's entry", f.Path, ErrCorrupt)
 		}
-		s := body[4 : 4+n]
-		d.Strings[i] = unsafe.String(unsafe.SliceData(s), len(s))
-		body = body[4+n:]
+		at += 4 + int(n)
+		d.ends[i] = uint32(at)
 	}
-	if len(body) != 0 {
-		return fmt.Errorf("segment %s: %w: length of a dictionary", f.Path, ErrCorrupt)
+	if at != len(body) {
+		return nil, fmt.Errorf("segment %s: %w: length of a dictionary", f.Path, ErrCorrupt)
 	}
-	return nil
+	return d, nil
 }
 
 // ReadPage reads page i of a chunk into v. What v held before is lost.

@@ -164,7 +164,7 @@ func (s *soak) rounds(ctx context.Context, length time.Duration, rnd *rand.Rand)
 		say("round %d: %v, up %.1f s, started in %.2f s, checked in %.2f s: %d batches stored, %d gone, %d events, %d queries, %d changes: as the ledger says",
 			round, sig, up.Seconds(), started.Seconds(), (time.Since(began) - started).Seconds(), n.states[stored], n.states[gone], n.events, s.queries, s.changes)
 		s.mu.Unlock()
-		if last {
+		if last || time.Until(end) < time.Second {
 			if err := s.server.signal(syscall.SIGTERM); err != nil {
 				return err
 			}

@@ -525,15 +525,14 @@ func (u *unit) fieldNames() []string {
 
 // rowsOf returns rows of the page as rows of their own, with the wanted fields.
 func (s *scanner) rowsOf(at []int, want map[string]bool, all bool) []query.Row {
-	fields := make([]*field, 0, 32)
-	for _, name := range s.u.fieldNames() {
-		if all || want[name] {
-			fields = append(fields, s.field(name))
-		}
-	}
 	names := make([][]string, len(at))
 	vals := make([][]event.Value, len(at))
-	for _, f := range fields {
+	for _, name := range s.u.fieldNames() {
+		if !all && !want[name] {
+			continue
+		}
+		_, known := s.names[name]
+		f := s.field(name)
 		for k, i := range at {
 			if v := s.value(f, i); !v.Missing() {
 				names[k] = append(names[k], f.name)
@@ -542,6 +541,10 @@ func (s *scanner) rowsOf(at []int, want map[string]bool, all bool) []query.Row {
 		}
 		if s.err != nil {
 			return nil
+		}
+		if !known { // the next field may have the memory
+			s.free = append(s.free, f.sources...)
+			delete(s.names, name)
 		}
 	}
 	rows := make([]query.Row, len(at))

@@ -52,7 +52,7 @@ var allowed = map[string][]string{
 		"internal/store/segment", "internal/xray", "ui",
 	},
 	"bench":       {},
-	"cmd/trefoil": {"internal/awsapi", "internal/meta", "internal/server"},
+	"cmd/trefoil": {"internal/awsapi", "internal/meta", "internal/server", "internal/store/segment/colfile"},
 }
 
 // forbidden says what some packages must not import, directly, and why.

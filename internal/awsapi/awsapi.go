@@ -53,7 +53,7 @@ type Request struct {
 	// ID is the request id of the answer.
 	ID     string
 	Header http.Header
-	// Body is inflated.
+	// Body is inflated. It is good until the operation returns.
 	Body []byte
 }
 
@@ -62,13 +62,24 @@ type Request struct {
 // internal error.
 type Operation func(ctx context.Context, r *Request) (any, error)
 
+// Decoder is an input that decodes itself, to the effect that encoding/json would have, errors
+// included. What it keeps of body is good until the operation returns.
+type Decoder interface{ DecodeBody(body []byte) error }
+
 // Op makes an Operation of a function with typed input: unknown members are ignored, a body
-// that is no JSON or has a member of a wrong type is a SerializationException.
+// that is no JSON or has a member of a wrong type is a SerializationException. A pointer to In
+// may be a Decoder.
 func Op[In, Out any](f func(ctx context.Context, r *Request, in In) (Out, error)) Operation {
 	return func(ctx context.Context, r *Request) (any, error) {
 		var in In
 		if len(bytes.TrimSpace(r.Body)) > 0 {
-			if err := json.Unmarshal(r.Body, &in); err != nil {
+			var err error
+			if d, ok := any(&in).(Decoder); ok {
+				err = d.DecodeBody(r.Body)
+			} else {
+				err = json.Unmarshal(r.Body, &in)
+			}
+			if err != nil {
 				return nil, serializationError(err)
 			}
 		}
@@ -140,7 +151,9 @@ func (s *Service) call(w http.ResponseWriter, r *http.Request, req *Request) (an
 	if !ok {
 		return nil, &Error{Status: http.StatusBadRequest, Code: "UnknownOperationException", Message: fmt.Sprintf("%s is not an operation that this server answers", strings.TrimPrefix(name, "/"))}
 	}
-	raw, err := body.Read(w, r, s.MaxBody)
+	buffer := body.NewBuffer()
+	defer buffer.Release()
+	raw, err := buffer.Read(w, r, s.MaxBody)
 	switch {
 	case errors.Is(err, body.ErrTooLarge):
 		return nil, s.TooLarge
@@ -151,7 +164,7 @@ func (s *Service) call(w http.ResponseWriter, r *http.Request, req *Request) (an
 	if err != nil {
 		return nil, err
 	}
-	req.Body, err = body.Inflate(r.Header.Get("Content-Encoding"), raw, s.MaxInflated)
+	req.Body, err = buffer.Inflate(r.Header.Get("Content-Encoding"), raw, s.MaxInflated)
 	switch {
 	case errors.Is(err, body.ErrTooLarge):
 		return nil, s.TooLarge

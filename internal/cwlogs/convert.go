@@ -1,11 +1,9 @@
 package cwlogs
 
 import (
+	"bytes"
 	"regexp"
 	"strconv"
-	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/query"
@@ -22,21 +20,26 @@ const (
 const maxFields = 200
 
 // found is what is in a message: the leaves of a JSON object, and the ids of the trace and
-// span that the line belongs to, zero when it names none.
+// span that the line belongs to, zero when it names none. It is used for one message after the
+// other; the fields are good until the next and share the message's bytes.
 type found struct {
 	fields []event.Field
 	trace  event.TraceID
 	span   event.SpanID
+
+	json  scanner
+	names []byte // those that are not just a key
 }
 
-// addEvent puts a log event into a batch.
-func addEvent(b *event.Builder, ds event.DatasetID, timeNS, ingestedNS int64, stream, message string) {
-	d := discover(message)
-	b.Add(event.Header{Time: timeNS, Ingested: ingestedNS, Stream: stream, Dataset: ds, Trace: d.trace, Parent: d.span})
-	for _, f := range d.fields {
-		b.Set(f.Name, f.Value)
+// add puts a log event into a batch; h has no trace yet.
+func (d *found) add(b *event.Builder, h event.Header, message []byte) {
+	d.discover(message)
+	h.Trace, h.Parent = d.trace, d.span
+	b.Add(h)
+	for i := range d.fields {
+		b.Set(d.fields[i].Name, d.fields[i].Value)
 	}
-	b.SetString(fieldMessage, message)
+	b.SetStringBytes([]byte(fieldMessage), message)
 	b.SetString(fieldSignal, "log")
 	if !d.trace.IsZero() {
 		b.SetString(fieldAnnotation, "span_event")
@@ -50,86 +53,118 @@ var traceText = regexp.MustCompile(`(?:AWS-XRAY-TRACE-ID: ?|Root=)(1-[0-9a-fA-F]
 // discover looks into a message. A JSON object's leaves become fields: a dot for each object,
 // ".N" for each array on the way, a further @ ahead of a name that begins with one; null and
 // what follows the 200th field is left out.
-func discover(message string) found {
-	var d found
-	if text := strings.TrimLeft(message, " \t\r\n"); strings.HasPrefix(text, "{") &&
-		jsontext.Value(text).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
-		d.walk(jsontext.NewDecoder(strings.NewReader(text), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)))
+func (d *found) discover(message []byte) {
+	d.fields, d.trace, d.span = d.fields[:0], event.TraceID{}, event.SpanID{}
+	d.json = scanner{src: message, text: d.json.text[:0]}
+	d.names = d.names[:0]
+	if d.json.peek() == '{' && !(d.object(nil, 0) && d.json.ended()) {
+		d.fields, d.trace, d.span = d.fields[:0], event.TraceID{}, event.SpanID{} // no JSON after all
 	}
-	if d.trace.IsZero() && (strings.Contains(message, "AWS-XRAY-TRACE-ID:") || strings.Contains(message, "Root=1-")) {
-		if m := traceText.FindStringSubmatch(message); m != nil {
-			d.trace, _ = event.ParseTraceID(m[1]) // all zero is no id
+	if d.trace.IsZero() && (bytes.Contains(message, []byte("AWS-XRAY-TRACE-ID:")) || bytes.Contains(message, []byte("Root=1-"))) {
+		if m := traceText.FindSubmatch(message); m != nil {
+			d.trace, _ = event.ParseTraceID(string(m[1])) // all zero is no id
 			if d.span.IsZero() {
-				d.span, _ = event.ParseSpanID(m[2] + m[3])
+				d.span, _ = event.ParseSpanID(string(m[2]) + string(m[3]))
 			}
 		}
 	}
-	return d
 }
 
-// level is an object or array that the walk is in.
-type level struct {
-	prefix string // of the names of what is in it
-	array  bool
-	index  int
+// join makes a name of two parts.
+func (d *found) join(a, b []byte) []byte {
+	n := len(d.names)
+	d.names = append(append(d.names, a...), b...)
+	return d.names[n:]
 }
 
-// walk reads one valid JSON object.
-func (d *found) walk(dec *jsontext.Decoder) {
-	var stack []level
-	name := ""
+// object reads an object whose members' names have a prefix. It reports whether it is one.
+func (d *found) object(prefix []byte, depth int) bool {
+	s := &d.json
+	if depth >= maxNesting || !s.take('{') {
+		return false
+	}
+	if s.take('}') {
+		return true
+	}
 	for {
-		top := len(stack) - 1
-		kind := dec.PeekKind()
-		if top >= 0 && kind != '}' && kind != ']' {
-			in := &stack[top]
-			key := ""
-			if in.array {
-				key = strconv.Itoa(in.index)
-				in.index++
-			} else {
-				tok, err := dec.ReadToken()
-				if err != nil {
-					return
-				}
-				key = tok.String()
-				kind = dec.PeekKind()
-			}
-			name = in.prefix + key
-			if top == 0 && strings.HasPrefix(key, "@") {
-				name = "@" + key
-			}
+		name, ok := s.str()
+		switch {
+		case !ok || !s.take(':'):
+			return false
+		case depth > 0:
+			name = d.join(prefix, name)
+		case len(name) > 0 && name[0] == '@':
+			name = d.join([]byte("@"), name)
 		}
-		tok, err := dec.ReadToken()
-		if err != nil {
-			return
+		if !d.value(name, depth+1) {
+			return false
 		}
-		switch kind {
-		case '{', '[':
-			prefix := ""
-			if top >= 0 {
-				prefix = name + "."
-			}
-			stack = append(stack, level{prefix: prefix, array: kind == '['})
-		case '}', ']':
-			if stack = stack[:top]; top == 0 {
-				return
-			}
-		case '"':
-			d.leaf(name, event.String(tok.String()))
-		case '0':
-			d.leaf(name, query.NumberValue(tok.String()))
-		case 't', 'f':
-			d.leaf(name, event.Bool(kind == 't'))
+		if !s.take(',') {
+			return s.take('}')
 		}
 	}
 }
 
-func (d *found) leaf(name string, v event.Value) {
-	if len(d.fields) < maxFields && name != "" {
-		d.fields = append(d.fields, event.Field{Name: name, Value: v})
+// array is object for an array, whose elements' names are their places.
+func (d *found) array(prefix []byte, depth int) bool {
+	s := &d.json
+	if depth >= maxNesting || !s.take('[') {
+		return false
 	}
-	switch name {
+	if s.take(']') {
+		return true
+	}
+	for i := 0; ; i++ {
+		var place [20]byte
+		if !d.value(d.join(prefix, strconv.AppendInt(place[:0], int64(i), 10)), depth+1) {
+			return false
+		}
+		if !s.take(',') {
+			return s.take(']')
+		}
+	}
+}
+
+func (d *found) value(name []byte, depth int) bool {
+	s := &d.json
+	switch c := s.peek(); c {
+	case '{':
+		return d.object(d.join(name, []byte(".")), depth)
+	case '[':
+		return d.array(d.join(name, []byte(".")), depth)
+	case '"':
+		v, ok := s.str()
+		d.leaf(name, event.String(lend(v)))
+		return ok
+	case 't', 'f':
+		d.leaf(name, event.Bool(c == 't'))
+		return c == 't' && s.word("true") || s.word("false")
+	case 'n':
+		return s.word("null")
+	default:
+		text, whole, ok := s.number()
+		if ok {
+			d.leaf(name, number(lend(text), whole))
+		}
+		return ok
+	}
+}
+
+// number is query.NumberValue for a number that is known to have a fraction or exponent, or not.
+func number(text string, whole bool) event.Value {
+	if !whole {
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			return event.Float(f)
+		}
+	}
+	return query.NumberValue(text)
+}
+
+func (d *found) leaf(name []byte, v event.Value) {
+	if len(d.fields) < maxFields && len(name) > 0 {
+		d.fields = append(d.fields, event.Field{Name: lend(name), Value: v})
+	}
+	switch string(name) {
 	case "traceId", "trace_id", "trace.trace_id", "xray_trace_id", "@@xrayTraceId":
 		if id, err := event.ParseTraceID(v.Str()); err == nil && d.trace.IsZero() {
 			d.trace = id

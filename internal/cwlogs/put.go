@@ -1,10 +1,14 @@
 package cwlogs
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
@@ -23,14 +27,182 @@ const (
 )
 
 type inputLogEvent struct {
-	Timestamp *int64  `json:"timestamp"`
-	Message   *string `json:"message"`
+	timestamp   int64
+	message     []byte // nil when there is none
+	isTimestamp bool   // whether there is one
 }
 
 type putLogEventsInput struct {
-	LogGroupName  string          `json:"logGroupName"`
-	LogStreamName string          `json:"logStreamName"`
-	LogEvents     []inputLogEvent `json:"logEvents"`
+	LogGroupName, LogStreamName string
+	LogEvents                   []inputLogEvent
+	*lines
+}
+
+// lines is memory for the events of one call, which is used again.
+type lines struct {
+	json   scanner
+	events []inputLogEvent
+	found  found
+}
+
+var linesPool = sync.Pool{New: func() any { return new(lines) }}
+
+// keepText bounds the memory that waits for the next call.
+const keepText = 4 << 20
+
+func (l *lines) release() {
+	clear(l.events)
+	l.events, l.json.src, l.json.text = l.events[:0], nil, l.json.text[:0]
+	l.found = found{fields: l.found.fields[:0], json: scanner{text: l.found.json.text[:0]}, names: l.found.names[:0]}
+	clear(l.found.fields[:cap(l.found.fields)])
+	if cap(l.json.text)+cap(l.found.json.text)+cap(l.found.names) <= keepText {
+		linesPool.Put(l)
+	}
+}
+
+// DecodeBody implements awsapi.Decoder. The messages share body. It takes and refuses what
+// encoding/json does.
+func (in *putLogEventsInput) DecodeBody(body []byte) error {
+	l := linesPool.Get().(*lines)
+	in.lines = l
+	l.json = scanner{src: body, text: l.json.text[:0]}
+	d := putDecoder{scanner: &l.json, in: in}
+	ok := true
+	switch l.json.peek() {
+	case '{':
+		ok = d.object(0, d.member)
+	case 'n':
+		ok = d.word("null")
+	default:
+		ok = d.mismatch("")
+	}
+	if ok && l.json.ended() {
+		return d.wrong
+	}
+	var v any
+	if err := json.Unmarshal(body, &v); err != nil { // says where and why
+		return err
+	}
+	return errors.New("it can not be read")
+}
+
+// putDecoder decodes a putLogEventsInput.
+type putDecoder struct {
+	*scanner
+	in    *putLogEventsInput
+	wrong error // the first member of a wrong type
+}
+
+func is(name []byte, member string) bool {
+	return string(name) == member || bytes.EqualFold(name, []byte(member))
+}
+
+func (d *putDecoder) member(name []byte) bool {
+	switch {
+	case is(name, "logEvents"):
+		switch d.peek() {
+		case '[':
+			d.in.events = d.in.events[:0]
+			ok := d.array(1, d.event)
+			d.in.LogEvents = d.in.events
+			if d.in.LogEvents == nil {
+				d.in.LogEvents = []inputLogEvent{}
+			}
+			return ok
+		case 'n':
+			d.in.LogEvents = nil
+			return d.word("null")
+		}
+		return d.mismatch("logEvents")
+	case is(name, "logGroupName"):
+		return d.name("logGroupName", &d.in.LogGroupName)
+	case is(name, "logStreamName"):
+		return d.name("logStreamName", &d.in.LogStreamName)
+	}
+	return d.skip(1)
+}
+
+func (d *putDecoder) name(member string, to *string) bool {
+	switch d.peek() {
+	case '"':
+		text, ok := d.str()
+		*to = string(text)
+		return ok
+	case 'n':
+		return d.word("null")
+	}
+	return d.mismatch(member)
+}
+
+func (d *putDecoder) event() bool {
+	d.in.events = append(d.in.events, inputLogEvent{})
+	switch d.peek() {
+	case '{':
+		return d.object(2, d.eventMember)
+	case 'n':
+		return d.word("null")
+	}
+	return d.mismatch("logEvents")
+}
+
+func (d *putDecoder) eventMember(name []byte) bool {
+	e := &d.in.events[len(d.in.events)-1]
+	switch {
+	case is(name, "message"):
+		switch d.peek() {
+		case '"':
+			text, ok := d.str()
+			e.message = text
+			if text == nil {
+				e.message = []byte{}
+			}
+			return ok
+		case 'n':
+			e.message = nil
+			return d.word("null")
+		}
+		return d.mismatch("logEvents.message")
+	case is(name, "timestamp"):
+		switch c := d.peek(); {
+		case c == 'n':
+			e.isTimestamp = false
+			return d.word("null")
+		case c != '-' && (c < '0' || c > '9'):
+			return d.mismatch("logEvents.timestamp")
+		}
+		text, _, ok := d.number()
+		n, err := strconv.ParseInt(lend(text), 10, 64)
+		if ok && err != nil {
+			d.mistyped("number "+string(text), "logEvents.timestamp")
+			return true
+		}
+		e.timestamp, e.isTimestamp = n, true
+		return ok
+	}
+	return d.skip(3)
+}
+
+// mismatch reads over a value that is not of its member's type.
+func (d *putDecoder) mismatch(member string) bool {
+	switch d.peek() {
+	case '"':
+		d.mistyped("string", member)
+	case '{':
+		d.mistyped("object", member)
+	case '[':
+		d.mistyped("array", member)
+	case 't', 'f':
+		d.mistyped("bool", member)
+	default:
+		d.mistyped("number", member)
+	}
+	return d.skip(2)
+}
+
+func (d *putDecoder) mistyped(value, member string) {
+	if d.wrong == nil {
+		d.wrong = &json.UnmarshalTypeError{Value: value, Field: member}
+	}
 }
 
 type rejectedInfo struct {
@@ -57,18 +229,22 @@ func (in *putLogEventsInput) check() error {
 	} else {
 		c.count("logEvents", len(in.LogEvents), 1, maxBatchEvents)
 	}
-	for i, e := range in.LogEvents {
+	for i := range in.LogEvents {
+		e := &in.LogEvents[i]
+		if e.isTimestamp && e.timestamp >= 0 && len(e.message) > 0 {
+			continue
+		}
 		member := "logEvents." + strconv.Itoa(i+1) + ".member."
 		switch {
-		case e.Timestamp == nil:
+		case !e.isTimestamp:
 			c.fault("null", member+"timestamp", "Member must not be null")
-		case *e.Timestamp < 0:
-			c.fault(quote(strconv.FormatInt(*e.Timestamp, 10)), member+"timestamp", "Member must have value greater than or equal to 0")
+		case e.timestamp < 0:
+			c.fault(quote(strconv.FormatInt(e.timestamp, 10)), member+"timestamp", "Member must have value greater than or equal to 0")
 		}
 		switch {
-		case e.Message == nil:
+		case e.message == nil:
 			c.fault("null", member+"message", "Member must not be null")
-		case *e.Message == "":
+		case len(e.message) == 0:
 			c.fault("''", member+"message", "Member must have length greater than or equal to 1")
 		}
 		if len(c.faults) >= 10 {
@@ -82,6 +258,10 @@ func (in *putLogEventsInput) check() error {
 // the order of the events, the sizes, each event's time, the span of those that are left.
 func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogEventsInput) (putLogEventsOutput, error) {
 	var out putLogEventsOutput
+	if in.lines == nil {
+		in.lines = new(lines) // there was no body
+	}
+	defer in.release()
 	if err := in.check(); err != nil {
 		return out, err
 	}
@@ -99,17 +279,17 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	}
 	total, last := 0, int64(0)
 	for _, e := range in.LogEvents {
-		if *e.Timestamp < last {
+		if e.timestamp < last {
 			return out, invalid("Log events in a single PutLogEvents request must be in chronological order.")
 		}
-		last = *e.Timestamp
-		total += len(*e.Message) + eventOverhead
+		last = e.timestamp
+		total += len(e.message) + eventOverhead
 	}
 	if total > maxBatchBytes {
 		return out, invalid("Upload too large: %d bytes exceeds limit of %d", total, maxBatchBytes)
 	}
 	for _, e := range in.LogEvents {
-		if n := len(*e.Message) + eventOverhead; n > maxEventBytes {
+		if n := len(e.message) + eventOverhead; n > maxEventBytes {
 			return out, invalid("Log event too large: %d bytes exceeds limit of %d", n, maxEventBytes)
 		}
 	}
@@ -123,16 +303,16 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	if len(events) == 0 {
 		return out, nil
 	}
-	if *events[len(events)-1].Timestamp-*events[0].Timestamp > maxSpan.Milliseconds() {
+	if events[len(events)-1].timestamp-events[0].timestamp > maxSpan.Milliseconds() {
 		return out, invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
 	}
 	b := event.NewBuilder()
 	defer b.Release()
 	more := size{events: int64(len(events))}
 	for _, e := range events {
-		at := time.UnixMilli(*e.Timestamp).UnixNano()
-		addEvent(b, g.ID, at, now.UnixNano(), in.LogStreamName, *e.Message)
-		more.bytes += int64(len(*e.Message) + eventOverhead)
+		at := time.UnixMilli(e.timestamp).UnixNano()
+		in.found.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: in.LogStreamName, Dataset: g.ID}, e.message)
+		more.bytes += int64(len(e.message) + eventOverhead)
 		more.last = max(more.last, at)
 	}
 	if err := s.cfg.Queue.Append(ctx, ingest.Logs, b.Batch()); err != nil {
@@ -151,7 +331,7 @@ func window(events []inputLogEvent, now time.Time, retentionDays int) (first, en
 	ahead := now.Add(maxAhead).UnixMilli()
 	tooOld, gone, tooNew := 0, 0, len(events)
 	for i, e := range events {
-		switch t := *e.Timestamp; {
+		switch t := e.timestamp; {
 		case t < old:
 			tooOld = i + 1
 		case t < expired:

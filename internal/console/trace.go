@@ -98,11 +98,7 @@ func (s *Server) trace(r *http.Request) (any, error) {
 	}
 	out := &traceJSON{TraceID: id.String(), XRayID: id.XRay(), Sources: []string{}, Services: []serviceCount{}, Documents: []documentJSON{}}
 	out.fill(found.rows)
-	docs, err := s.cfg.XRay.Documents(r.Context(), id)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range docs {
+	for _, d := range s.cfg.XRay.Documents(id, found.events) {
 		out.Documents = append(out.Documents, documentJSON{d.ID, d.Name, json.RawMessage(d.Raw)})
 	}
 	out.Stats = statsOf(found.stats, began)
@@ -111,8 +107,9 @@ func (s *Server) trace(r *http.Request) (any, error) {
 
 // found is what the store has of a trace.
 type found struct {
-	rows  []*traceRow
-	stats query.Stats
+	rows   []*traceRow
+	events []map[string]event.Value // spans, what belongs to them, and segments, as they are stored
+	stats  query.Stats
 }
 
 // traceRows reads all events of a trace, X-Ray's pending documents among them.
@@ -132,11 +129,20 @@ func (s *Server) traceRows(ctx context.Context, id event.TraceID) (*found, error
 	}
 	f := &found{stats: res.Stats}
 	for _, row := range res.Rows {
-		get := func(name string) event.Value {
-			if c := res.Column(name); c >= 0 {
-				return row[c]
+		fields := map[string]event.Value{}
+		for i, v := range row {
+			if !v.Missing() {
+				fields[res.Columns[i]] = v
 			}
-			return event.Value{}
+		}
+		get := func(name string) event.Value { return fields[name] }
+		switch byID[event.DatasetID(get(event.FieldDataset).Int())].Kind {
+		case meta.XRay: // the rows of a segment's parts repeat what is in its document
+			if !get("xray.document").Missing() {
+				f.events = append(f.events, fields)
+			}
+		case meta.Honeycomb:
+			f.events = append(f.events, fields)
 		}
 		t := newTraceRow(get, byID[event.DatasetID(get(event.FieldDataset).Int())])
 		for i, name := range res.Columns {

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/xray"
@@ -458,8 +459,23 @@ func TestSpans(t *testing.T) {
 	if len(docs) != 3 || docs["db"]["inferred"] != nil {
 		t.Errorf("mixed: %v", docs)
 	}
-	raw, err := f.server.Documents(t.Context(), id)
-	if err != nil || len(raw) != 3 || !json.Valid(raw[0].Raw) {
-		t.Errorf("documents %v, %v", raw, err)
+	res, err := f.store.Query(t.Context(), &query.Query{Stages: []query.Stage{query.Filter{Where: query.EqStr(event.FieldTrace, id.String())}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []map[string]event.Value
+	for _, r := range res.Rows {
+		row := map[string]event.Value{}
+		for i, v := range r {
+			if !v.Missing() {
+				row[res.Columns[i]] = v
+			}
+		}
+		if !row["xray.document"].Missing() || row["meta.signal_type"].Str() == "trace" {
+			rows = append(rows, row)
+		}
+	}
+	if raw := f.server.Documents(id, rows); len(raw) != 3 || !json.Valid(raw[0].Raw) {
+		t.Errorf("documents %v", raw)
 	}
 }

@@ -347,7 +347,7 @@ type serviceGraphOut struct {
 // maxGraphTraces in the range is an error: a graph of a part would be wrong.
 func (s *Server) activeTraces(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats, visit func(*trace)) error {
 	n := 0
-	err := s.scan(ctx, t, traceRange{byEvent, from, to}, nil, stats, func(tr *trace) bool {
+	err := s.scan(ctx, t, traceRange{byEvent, from, to, detailOf(where)}, nil, stats, func(tr *trace) bool {
 		if n++; n > maxGraphTraces {
 			return false
 		}
@@ -446,7 +446,7 @@ func (s *Server) getTraceGraph(ctx context.Context, r *awsapi.Request, in traceI
 // loadTraces assembles traces by their ids alone.
 func (s *Server) loadTraces(ctx context.Context, t tenant, ids []event.TraceID) (map[event.TraceID]*trace, error) {
 	var stats query.Stats
-	return s.load(ctx, t, ids, time.Time{}, time.Time{}, &stats)
+	return s.load(ctx, t, ids, time.Time{}, time.Time{}, whole, &stats)
 }
 
 type timeSeriesIn struct {

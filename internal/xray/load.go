@@ -9,6 +9,7 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/query"
+	"github.com/trefoil-o11y/trefoil/internal/xray/filterexpr"
 )
 
 const (
@@ -117,9 +118,30 @@ func chunk(list []candidate) int {
 	return len(list)
 }
 
+// detail says how much of traces is read.
+type detail bool
+
+const (
+	whole detail = false
+	// shape leaves out the annotations and metadata of spans.
+	shape detail = true
+)
+
+// detailOf returns what a condition on traces needs to be read of them.
+func detailOf(where query.Expr) detail {
+	d := shape
+	query.Walk(where, func(e query.Expr) bool {
+		if x, ok := e.(query.Exists); ok && x.Over == (query.Part{Name: filterexpr.PartAnnotation}) {
+			d = whole
+		}
+		return true
+	})
+	return d
+}
+
 // load assembles the traces of ids; those that are not stored are missing from the answer.
 // Zero times search everything.
-func (s *Server) load(ctx context.Context, t tenant, ids []event.TraceID, from, to time.Time, stats *query.Stats) (map[event.TraceID]*trace, error) {
+func (s *Server) load(ctx context.Context, t tenant, ids []event.TraceID, from, to time.Time, d detail, stats *query.Stats) (map[event.TraceID]*trace, error) {
 	set := map[event.TraceID]struct{}{}
 	docs := map[event.TraceID][]*document{}
 	for _, id := range ids {
@@ -130,25 +152,24 @@ func (s *Server) load(ctx context.Context, t tenant, ids []event.TraceID, from, 
 	if err != nil {
 		return nil, err
 	}
+	logs := map[event.TraceID]int{}
+	c := newSpanCollector(docs, logs)
 	in := query.Filter{Where: query.TraceIn{IDs: set}}
 	if segments != 0 {
 		err := s.rows(ctx, &query.Query{Datasets: []event.DatasetID{segments}, From: from, To: to, Stages: []query.Stage{
 			in, query.Filter{Where: query.Has{X: query.Field{Name: "xray.document"}}},
 			query.Project{Fields: query.FieldsNamed(event.FieldSeq, "xray.document")},
-		}}, stats, func(row map[string]event.Value) {
-			if d, refused := parseDocument(row["xray.document"].Str()); refused == nil {
-				d.seq = row[event.FieldSeq].Int()
-				docs[d.trace] = append(docs[d.trace], d)
-			}
-		})
+		}}, stats, c.addDocument)
 		if err != nil {
 			return nil, err
 		}
 	}
-	logs := map[event.TraceID]int{}
 	if spans := slices.DeleteFunc(datasets, func(d event.DatasetID) bool { return d == segments }); len(spans) > 0 {
-		c := newSpanCollector(docs, logs)
-		if err := s.rows(ctx, &query.Query{Datasets: spans, From: from, To: to, Stages: []query.Stage{in}}, stats, c.add); err != nil {
+		stages := []query.Stage{in}
+		if d == shape {
+			stages = append(stages, query.Project{Fields: query.FieldsNamed(spanFields...)})
+		}
+		if err := s.rows(ctx, &query.Query{Datasets: spans, From: from, To: to, Stages: stages}, stats, c.add); err != nil {
 			return nil, err
 		}
 		c.finish()
@@ -200,6 +221,14 @@ func newSpanCollector(docs map[event.TraceID][]*document, logs map[event.TraceID
 	return &spanCollector{docs: docs, logs: logs, exceptions: map[spanKey][]exception{}, links: map[spanKey][]link{}}
 }
 
+// addDocument takes a row with a segment document.
+func (c *spanCollector) addDocument(row map[string]event.Value) {
+	if d, refused := parseDocument(row["xray.document"].Str()); refused == nil {
+		d.seq = row[event.FieldSeq].Int()
+		c.docs[d.trace] = append(c.docs[d.trace], d)
+	}
+}
+
 func (c *spanCollector) add(row map[string]event.Value) {
 	sp := &span{fields: row, kind: row["span.kind"].Str(), otlp: row["meta.signal_type"].Str() == "trace"}
 	key := spanKey{row[event.FieldTrace].Str(), row[event.FieldParent].Str()}
@@ -240,7 +269,7 @@ func (c *spanCollector) finish() {
 
 // visitAll assembles the candidates in chunks, in their order, until visit returns false. The
 // range is a hint of where the rest of the traces' rows are.
-func (s *Server) visitAll(ctx context.Context, t tenant, list []candidate, stats *query.Stats, visit func(*trace) bool) error {
+func (s *Server) visitAll(ctx context.Context, t tenant, list []candidate, d detail, stats *query.Stats, visit func(*trace) bool) error {
 	for len(list) > 0 {
 		n := chunk(list)
 		ids := make([]event.TraceID, n)
@@ -249,7 +278,7 @@ func (s *Server) visitAll(ctx context.Context, t tenant, list []candidate, stats
 			ids[i] = c.id
 			from, to = min(from, c.first), max(to, c.last)
 		}
-		traces, err := s.load(ctx, t, ids, time.Unix(0, from).Add(-lookback), time.Unix(0, to).Add(lookback), stats)
+		traces, err := s.load(ctx, t, ids, time.Unix(0, from).Add(-lookback), time.Unix(0, to).Add(lookback), d, stats)
 		if err != nil {
 			return err
 		}

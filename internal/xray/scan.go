@@ -34,6 +34,7 @@ const (
 type traceRange struct {
 	kind     rangeType
 	from, to time.Time
+	detail   detail // of the traces that are visited
 }
 
 // position is a place in a list of traces, behind a trace of a start and an id.
@@ -91,7 +92,7 @@ func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *positi
 				keep = append(keep, c)
 			}
 		}
-		return s.visitAll(ctx, t, keep, stats, func(tr *trace) bool {
+		return s.visitAll(ctx, t, keep, r.detail, stats, func(tr *trace) bool {
 			if nanos(tr.start) < lo.UnixNano() || !r.contains(tr) {
 				return true
 			}

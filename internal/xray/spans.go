@@ -52,6 +52,21 @@ func (s *span) outgoing() bool {
 	return s.kind == "client" || s.kind == "producer" || s.kind == "consumer"
 }
 
+// spanFields are the fields of a span that its document is made of, annotations aside.
+var spanFields = []string{
+	event.FieldTime, event.FieldSeq, event.FieldTrace, event.FieldSpan, event.FieldParent,
+	"aws.account_id", "aws.ecs.launchtype", "aws.local.service", "aws.operation", "aws.queue.url", "aws.queue_url", "aws.region", "aws.remote.service",
+	"aws.requestId", "aws.request_id", "aws.service", "aws.table_name", "client.address", "cloud.account.id", "cloud.availability_zone",
+	"cloud.platform", "db.connection_string", "db.name", "db.namespace", "db.query.text", "db.statement", "db.system", "db.system.name", "db.user",
+	"duration_ms", "enduser.id", "error", "exception.message", "exception.type", "host.id", "http.client_ip", "http.host", "http.method",
+	"http.request.method", "http.response.body.size", "http.response.status_code", "http.response_content_length", "http.route", "http.scheme",
+	"http.server_name", "http.status_code", "http.target", "http.url", "http.user_agent", "meta.annotation_type", "meta.signal_type", "name",
+	"net.host.name", "net.host.port", "net.peer.ip", "net.peer.name", "net.peer.port", "net.sock.peer.addr", "network.peer.address", "peer.service",
+	"request.host", "request.path", "response.status_code", "rpc.method", "rpc.service", "rpc.system", "server.address", "server.port", "service.name",
+	"service_name", "span.kind", "status_code", "status_message", "telemetry.sdk.language", "telemetry.sdk.name", "trace.link.span_id",
+	"trace.link.trace_id", "url.full", "url.path", "url.query", "url.scheme", "user_agent.original",
+}
+
 // document turns the span into the document that the OpenTelemetry Collector's X-Ray exporter
 // makes of it. Spans of Honeycomb's own libraries have no kind; their services name them.
 func (s *span) document() *document {

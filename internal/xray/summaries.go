@@ -122,7 +122,7 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 	if err != nil {
 		return nil, err
 	}
-	rng := traceRange{rangeType(in.TimeRangeType), from, to}
+	rng := traceRange{rangeType(in.TimeRangeType), from, to, whole}
 	switch rng.kind {
 	case "":
 		rng.kind = byTraceID
@@ -337,7 +337,7 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 	var page SummariesPage
 	var last *trace
 	ids := map[event.TraceID]struct{}{}
-	err = s.scan(ctx, t, traceRange{byEvent, in.From, in.To}, after, &page.Stats, func(tr *trace) bool {
+	err = s.scan(ctx, t, traceRange{byEvent, in.From, in.To, detailOf(where)}, after, &page.Stats, func(tr *trace) bool {
 		if len(page.Traces) >= limit || page.Seen >= pageScanned {
 			page.NextCursor = position{nanos(last.start), last.id}.token(hash)
 			return false
@@ -405,18 +405,28 @@ func (t *trace) consoleSummary() Summary {
 	return out
 }
 
-// Documents returns the segments of a trace as BatchGetTraces answers them, the earliest first.
-func (s *Server) Documents(ctx context.Context, id event.TraceID) ([]Document, error) {
-	var stats query.Stats
-	traces, err := s.load(ctx, s.console(), []event.TraceID{id}, time.Time{}, time.Time{}, &stats)
-	if err != nil || traces[id] == nil {
-		return nil, err
+// Documents returns the segments of a trace as BatchGetTraces answers them, the earliest first;
+// rows are its spans, what belongs to them, and its rows with a segment document.
+func (s *Server) Documents(id event.TraceID, rows []map[string]event.Value) []Document {
+	docs := map[event.TraceID][]*document{id: s.pending.of(s.cfg.Environment, id)}
+	c := newSpanCollector(docs, map[event.TraceID]int{})
+	for _, row := range rows {
+		if !row["xray.document"].Missing() {
+			c.addDocument(row)
+		} else {
+			c.add(row)
+		}
+	}
+	c.finish()
+	tr := assemble(id, docs[id])
+	if tr == nil {
+		return nil
 	}
 	var out []Document
-	for _, e := range traces[id].segments {
-		out = append(out, Document{e.id.String(), e.name, traces[id].render(e)})
+	for _, e := range tr.segments {
+		out = append(out, Document{e.id.String(), e.name, tr.render(e)})
 	}
-	return out, nil
+	return out
 }
 
 // PendingRows returns the events that the documents in progress of a trace will be if their ends

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
-	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/xray"
 )
 

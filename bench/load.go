@@ -158,7 +158,7 @@ func (b *bench) load(ctx context.Context, l load, c *corpus) error {
 	segments := contentOf(filepath.Join(events, "segments"))
 	b.atMost(l.phase, "start with the data", float64(s.took.Microseconds())/1000, "ms", 1000, fmt.Sprintf("%d segment files", segments.files))
 	note = ""
-	if !s.settle(events) {
+	if !s.settle(events, b.rest) {
 		note = fmt.Sprintf("not idle after %v", idleLimit)
 	}
 	peak = s.memory("VmHWM")
@@ -183,7 +183,7 @@ func (b *bench) query(ctx context.Context, l load, c *corpus) error {
 	}
 	defer s.kill()
 	// What is done in the background after a start is not the questions' cost.
-	if !s.settle(filepath.Join(b.dir, l.phase, "events")) {
+	if !s.settle(filepath.Join(b.dir, l.phase, "events"), shortly) {
 		b.say("%s: the server is not idle, queries are measured all the same", l.phase)
 	}
 	if err := s.forgetPeak(); err != nil {
@@ -227,7 +227,7 @@ func (b *bench) udp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !s.settle(filepath.Join(data, "events")) {
+	if !s.settle(filepath.Join(data, "events"), shortly) {
 		return fmt.Errorf("the server is not idle after %v", idleLimit)
 	}
 	spec := fmt.Sprintf(`{"dataset":"xray","start_time":%d,"end_time":%d,"filters":[{"column":"is_root","op":"=","value":true}],"calculations":[{"op":"COUNT"}]}`, b.window.From.Unix(), b.window.To.Unix()+3600)

@@ -31,6 +31,7 @@ type bench struct {
 	datagram int
 	rate     int
 	segments int
+	rest     time.Duration
 	sinkCPU  map[string]float64 // CPU seconds a million, by phase
 	own      map[string]cost
 }
@@ -48,6 +49,7 @@ func main() {
 	flag.IntVar(&b.datagram, "datagrams", 200_000, "segment documents to send by UDP")
 	flag.IntVar(&b.rate, "rate", 20_000, "datagrams a second")
 	flag.IntVar(&b.segments, "segments", 200, "clean stops of the phase start, each of which leaves a segment")
+	flag.DurationVar(&b.rest, "rest", 90*time.Second, "how long a server must rest after a load to have compacted everything: it merges what has been quiet for a minute")
 	only := flag.String("only", strings.Join(phases, ","), "phases to run")
 	keep := flag.Bool("keep", false, "leave the data folder and print where it is")
 	data := flag.String("data", "", "ask the questions of a `folder` that was kept, without loading")

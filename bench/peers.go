@@ -187,7 +187,7 @@ func (b *bench) beside(ctx context.Context, l load, c *corpus, dir string) error
 	if s, err = p.launch(program, data); err != nil {
 		return err
 	}
-	if !s.settle(data) {
+	if !s.settle(data, b.rest) {
 		b.say("%s: not idle after %v", p.name, idleLimit)
 	}
 	disk := float64(contentOf(data).bytes) / float64(n)

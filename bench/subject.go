@@ -182,15 +182,15 @@ func contentOf(dir string) (c content) {
 }
 
 const (
-	// quiet is how long a server must rest, and its folder not change, to count as idle.
-	quiet = 4 * time.Second
+	// shortly is how long a server must rest to be asked questions.
+	shortly = 4 * time.Second
 	// idleLimit is how long a server may work on after a load.
-	idleLimit = 5 * time.Minute
+	idleLimit = 10 * time.Minute
 )
 
-// settle waits until the server rests, so that what it does in the background is done. It
-// reports whether that was in time.
-func (s *subject) settle(dir string) bool {
+// settle waits until the server has rested for so long and its folder has not changed, so that
+// what it does in the background is done. It reports whether that was in time.
+func (s *subject) settle(dir string, quiet time.Duration) bool {
 	began, since := time.Now(), time.Now()
 	cpu, was := s.cpu(), contentOf(dir)
 	tick := time.NewTicker(250 * time.Millisecond)

@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"internal/event":                 {},
 	"internal/syntax":                {},
 	"internal/body":                  {},
+	"internal/jsonscan":              {},
 	"internal/awsapi":                {"internal/body"},
 	"ui":                             {},
 	"internal/query":                 {"internal/event"},
@@ -36,11 +37,12 @@ var allowed = map[string][]string{
 	"internal/otlp":                  {"internal/body", "internal/event", "internal/ingest", "internal/meta"},
 	"internal/honeycomb":             {"internal/body", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store", "internal/syntax"},
 	"internal/xray": {
-		"internal/awsapi", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store", "internal/syntax", "internal/xray/filterexpr",
+		"internal/awsapi", "internal/event", "internal/ingest", "internal/jsonscan", "internal/meta", "internal/query", "internal/store", "internal/syntax",
+		"internal/xray/filterexpr",
 	},
 	"internal/cwlogs": {
-		"internal/awsapi", "internal/cwlogs/filterpattern", "internal/cwlogs/insights", "internal/event", "internal/ingest", "internal/meta", "internal/query",
-		"internal/store", "internal/syntax",
+		"internal/awsapi", "internal/cwlogs/filterpattern", "internal/cwlogs/insights", "internal/event", "internal/ingest", "internal/jsonscan", "internal/meta",
+		"internal/query", "internal/store", "internal/syntax",
 	},
 	// The console shows what the three vendors' packages derive; it is the only one to see them
 	// all apart from the server that wires them.

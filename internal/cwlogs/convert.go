@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/jsonscan"
 	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
@@ -27,7 +28,7 @@ type found struct {
 	trace  event.TraceID
 	span   event.SpanID
 
-	json  scanner
+	json  jsonscan.Scanner
 	names []byte // those that are not just a key
 }
 
@@ -55,9 +56,9 @@ var traceText = regexp.MustCompile(`(?:AWS-XRAY-TRACE-ID: ?|Root=)(1-[0-9a-fA-F]
 // what follows the 200th field is left out.
 func (d *found) discover(message []byte) {
 	d.fields, d.trace, d.span = d.fields[:0], event.TraceID{}, event.SpanID{}
-	d.json = scanner{src: message, text: d.json.text[:0]}
+	d.json.Reset(message)
 	d.names = d.names[:0]
-	if d.json.peek() == '{' && !(d.object(nil, 0) && d.json.ended()) {
+	if d.json.Peek() == '{' && !(d.object(nil, 0) && d.json.Ended()) {
 		d.fields, d.trace, d.span = d.fields[:0], event.TraceID{}, event.SpanID{} // no JSON after all
 	}
 	if d.trace.IsZero() && (bytes.Contains(message, []byte("AWS-XRAY-TRACE-ID:")) || bytes.Contains(message, []byte("Root=1-"))) {
@@ -80,16 +81,16 @@ func (d *found) join(a, b []byte) []byte {
 // object reads an object whose members' names have a prefix. It reports whether it is one.
 func (d *found) object(prefix []byte, depth int) bool {
 	s := &d.json
-	if depth >= maxNesting || !s.take('{') {
+	if depth >= jsonscan.MaxNesting || !s.Take('{') {
 		return false
 	}
-	if s.take('}') {
+	if s.Take('}') {
 		return true
 	}
 	for {
-		name, ok := s.str()
+		name, ok := s.Str()
 		switch {
-		case !ok || !s.take(':'):
+		case !ok || !s.Take(':'):
 			return false
 		case depth > 0:
 			name = d.join(prefix, name)
@@ -99,8 +100,8 @@ func (d *found) object(prefix []byte, depth int) bool {
 		if !d.value(name, depth+1) {
 			return false
 		}
-		if !s.take(',') {
-			return s.take('}')
+		if !s.Take(',') {
+			return s.Take('}')
 		}
 	}
 }
@@ -108,10 +109,10 @@ func (d *found) object(prefix []byte, depth int) bool {
 // array is object for an array, whose elements' names are their places.
 func (d *found) array(prefix []byte, depth int) bool {
 	s := &d.json
-	if depth >= maxNesting || !s.take('[') {
+	if depth >= jsonscan.MaxNesting || !s.Take('[') {
 		return false
 	}
-	if s.take(']') {
+	if s.Take(']') {
 		return true
 	}
 	for i := 0; ; i++ {
@@ -119,32 +120,32 @@ func (d *found) array(prefix []byte, depth int) bool {
 		if !d.value(d.join(prefix, strconv.AppendInt(place[:0], int64(i), 10)), depth+1) {
 			return false
 		}
-		if !s.take(',') {
-			return s.take(']')
+		if !s.Take(',') {
+			return s.Take(']')
 		}
 	}
 }
 
 func (d *found) value(name []byte, depth int) bool {
 	s := &d.json
-	switch c := s.peek(); c {
+	switch c := s.Peek(); c {
 	case '{':
 		return d.object(d.join(name, []byte(".")), depth)
 	case '[':
 		return d.array(d.join(name, []byte(".")), depth)
 	case '"':
-		v, ok := s.str()
-		d.leaf(name, event.String(lend(v)))
+		v, ok := s.Str()
+		d.leaf(name, event.String(jsonscan.Lend(v)))
 		return ok
 	case 't', 'f':
 		d.leaf(name, event.Bool(c == 't'))
-		return c == 't' && s.word("true") || s.word("false")
+		return c == 't' && s.Word("true") || s.Word("false")
 	case 'n':
-		return s.word("null")
+		return s.Word("null")
 	default:
-		text, whole, ok := s.number()
+		text, whole, ok := s.Number()
 		if ok {
-			d.leaf(name, number(lend(text), whole))
+			d.leaf(name, number(jsonscan.Lend(text), whole))
 		}
 		return ok
 	}
@@ -162,7 +163,7 @@ func number(text string, whole bool) event.Value {
 
 func (d *found) leaf(name []byte, v event.Value) {
 	if len(d.fields) < maxFields && len(name) > 0 {
-		d.fields = append(d.fields, event.Field{Name: lend(name), Value: v})
+		d.fields = append(d.fields, event.Field{Name: jsonscan.Lend(name), Value: v})
 	}
 	switch string(name) {
 	case "traceId", "trace_id", "trace.trace_id", "xray_trace_id", "@@xrayTraceId":

@@ -14,6 +14,7 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
+	"github.com/trefoil-o11y/trefoil/internal/jsonscan"
 )
 
 // The limits of PutLogEvents, as on AWS.
@@ -40,7 +41,7 @@ type putLogEventsInput struct {
 
 // lines is memory for the events of one call, which is used again.
 type lines struct {
-	json   scanner
+	json   jsonscan.Scanner
 	events []inputLogEvent
 	found  found
 }
@@ -52,10 +53,11 @@ const keepText = 4 << 20
 
 func (l *lines) release() {
 	clear(l.events)
-	l.events, l.json.src, l.json.text = l.events[:0], nil, l.json.text[:0]
-	l.found = found{fields: l.found.fields[:0], json: scanner{text: l.found.json.text[:0]}, names: l.found.names[:0]}
 	clear(l.found.fields[:cap(l.found.fields)])
-	if cap(l.json.text)+cap(l.found.json.text)+cap(l.found.names) <= keepText {
+	l.events = l.events[:0]
+	l.json.Reset(nil)
+	l.found.json.Reset(nil)
+	if l.json.Held()+l.found.json.Held()+cap(l.found.names) <= keepText {
 		linesPool.Put(l)
 	}
 }
@@ -65,18 +67,18 @@ func (l *lines) release() {
 func (in *putLogEventsInput) DecodeBody(body []byte) error {
 	l := linesPool.Get().(*lines)
 	in.lines = l
-	l.json = scanner{src: body, text: l.json.text[:0]}
-	d := putDecoder{scanner: &l.json, in: in}
+	l.json.Reset(body)
+	d := putDecoder{Scanner: &l.json, in: in}
 	ok := true
-	switch l.json.peek() {
+	switch l.json.Peek() {
 	case '{':
-		ok = d.object(0, d.member)
+		ok = d.Object(0, d.member)
 	case 'n':
-		ok = d.word("null")
+		ok = d.Word("null")
 	default:
 		ok = d.mismatch("")
 	}
-	if ok && l.json.ended() {
+	if ok && l.json.Ended() {
 		return d.wrong
 	}
 	var v any
@@ -88,7 +90,7 @@ func (in *putLogEventsInput) DecodeBody(body []byte) error {
 
 // putDecoder decodes a putLogEventsInput.
 type putDecoder struct {
-	*scanner
+	*jsonscan.Scanner
 	in    *putLogEventsInput
 	wrong error // the first member of a wrong type
 }
@@ -100,10 +102,10 @@ func is(name []byte, member string) bool {
 func (d *putDecoder) member(name []byte) bool {
 	switch {
 	case is(name, "logEvents"):
-		switch d.peek() {
+		switch d.Peek() {
 		case '[':
 			d.in.events = d.in.events[:0]
-			ok := d.array(1, d.event)
+			ok := d.Array(1, d.event)
 			d.in.LogEvents = d.in.events
 			if d.in.LogEvents == nil {
 				d.in.LogEvents = []inputLogEvent{}
@@ -111,7 +113,7 @@ func (d *putDecoder) member(name []byte) bool {
 			return ok
 		case 'n':
 			d.in.LogEvents = nil
-			return d.word("null")
+			return d.Word("null")
 		}
 		return d.mismatch("logEvents")
 	case is(name, "logGroupName"):
@@ -119,28 +121,28 @@ func (d *putDecoder) member(name []byte) bool {
 	case is(name, "logStreamName"):
 		return d.name("logStreamName", &d.in.LogStreamName)
 	}
-	return d.skip(1)
+	return d.Skip(1)
 }
 
 func (d *putDecoder) name(member string, to *string) bool {
-	switch d.peek() {
+	switch d.Peek() {
 	case '"':
-		text, ok := d.str()
+		text, ok := d.Str()
 		*to = string(text)
 		return ok
 	case 'n':
-		return d.word("null")
+		return d.Word("null")
 	}
 	return d.mismatch(member)
 }
 
 func (d *putDecoder) event() bool {
 	d.in.events = append(d.in.events, inputLogEvent{})
-	switch d.peek() {
+	switch d.Peek() {
 	case '{':
-		return d.object(2, d.eventMember)
+		return d.Object(2, d.eventMember)
 	case 'n':
-		return d.word("null")
+		return d.Word("null")
 	}
 	return d.mismatch("logEvents")
 }
@@ -149,9 +151,9 @@ func (d *putDecoder) eventMember(name []byte) bool {
 	e := &d.in.events[len(d.in.events)-1]
 	switch {
 	case is(name, "message"):
-		switch d.peek() {
+		switch d.Peek() {
 		case '"':
-			text, ok := d.str()
+			text, ok := d.Str()
 			e.message = text
 			if text == nil {
 				e.message = []byte{}
@@ -159,19 +161,19 @@ func (d *putDecoder) eventMember(name []byte) bool {
 			return ok
 		case 'n':
 			e.message = nil
-			return d.word("null")
+			return d.Word("null")
 		}
 		return d.mismatch("logEvents.message")
 	case is(name, "timestamp"):
-		switch c := d.peek(); {
+		switch c := d.Peek(); {
 		case c == 'n':
 			e.isTimestamp = false
-			return d.word("null")
+			return d.Word("null")
 		case c != '-' && (c < '0' || c > '9'):
 			return d.mismatch("logEvents.timestamp")
 		}
-		text, _, ok := d.number()
-		n, err := strconv.ParseInt(lend(text), 10, 64)
+		text, _, ok := d.Number()
+		n, err := strconv.ParseInt(jsonscan.Lend(text), 10, 64)
 		if ok && err != nil {
 			d.mistyped("number "+string(text), "logEvents.timestamp")
 			return true
@@ -179,12 +181,12 @@ func (d *putDecoder) eventMember(name []byte) bool {
 		e.timestamp, e.isTimestamp = n, true
 		return ok
 	}
-	return d.skip(3)
+	return d.Skip(3)
 }
 
 // mismatch reads over a value that is not of its member's type.
 func (d *putDecoder) mismatch(member string) bool {
-	switch d.peek() {
+	switch d.Peek() {
 	case '"':
 		d.mistyped("string", member)
 	case '{':
@@ -196,7 +198,7 @@ func (d *putDecoder) mismatch(member string) bool {
 	default:
 		d.mistyped("number", member)
 	}
-	return d.skip(2)
+	return d.Skip(2)
 }
 
 func (d *putDecoder) mistyped(value, member string) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/jsonscan"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 )
 
@@ -45,15 +46,16 @@ func appendPart(b *event.Builder, d *document, h event.Header, parent event.Span
 			b.SetBool(name, true)
 		}
 	}
-	for _, f := range d.aws {
-		b.Set("aws."+f.Name, f.Value)
+	var space [64]byte
+	fields := func(prefix string, list []event.Field) {
+		for _, f := range list {
+			name := append(append(space[:0], prefix...), f.Name...)
+			b.Set(jsonscan.Lend(name), f.Value) // which copies it
+		}
 	}
-	for _, f := range d.sql {
-		b.Set("sql."+f.Name, f.Value)
-	}
-	for _, f := range d.annotations {
-		b.Set("annotation."+f.Name, f.Value)
-	}
+	fields("aws.", d.aws)
+	fields("sql.", d.sql)
+	fields("annotation.", d.annotations)
 	b.SetString("name", d.name)
 	text("service.name", service)
 	kind, part := "internal", "subsegment"

@@ -141,12 +141,16 @@ func datagram(b []byte) (doc, reason string) {
 	if !ok {
 		return "", RejectNoNewline
 	}
-	var header struct {
-		Format  string
-		Version *json.Number
-	}
-	if json.Unmarshal(head, &header) != nil || !strings.EqualFold(header.Format, "json") || header.Version == nil || header.Version.String() != "1" {
-		return "", RejectHeader
+	switch string(head) {
+	case `{"format":"json","version":1}`, `{"format": "json", "version": 1}`: // as SDKs write it
+	default:
+		var header struct {
+			Format  string
+			Version *json.Number
+		}
+		if json.Unmarshal(head, &header) != nil || !strings.EqualFold(header.Format, "json") || header.Version == nil || header.Version.String() != "1" {
+			return "", RejectHeader
+		}
 	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		return "", RejectEmpty

@@ -36,8 +36,9 @@ func renderReceived(t *trace, e *entity, raw json.RawMessage) json.RawMessage {
 			continue
 		}
 		for _, s := range subs {
-			var o object
-			if json.Unmarshal(s, &o) != nil {
+			var t tree
+			o, ok := t.read(string(s))
+			if !ok {
 				continue
 			}
 			if id, err := event.ParseSpanID(o.text("id")); err == nil {

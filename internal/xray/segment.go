@@ -7,12 +7,12 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/jsonscan"
 )
 
 const (
@@ -79,50 +79,6 @@ type refusal struct {
 	id, code, message string
 }
 
-// object is a JSON object whose members are decoded one by one, so that one of a wrong type
-// does not spoil the others.
-type object map[string]json.RawMessage
-
-func (o object) decode(name string, v any) bool {
-	raw, ok := o[name]
-	return ok && json.Unmarshal(raw, v) == nil && string(bytes.TrimSpace(raw)) != "null"
-}
-
-func (o object) text(name string) string {
-	var s string
-	o.decode(name, &s)
-	return s
-}
-
-func (o object) flag(name string) bool {
-	var b bool
-	o.decode(name, &b)
-	return b
-}
-
-func (o object) object(name string) object {
-	var x object
-	o.decode(name, &x)
-	return x
-}
-
-// integer reads a number, or a string that is one.
-func (o object) integer(name string) *int64 {
-	var f float64
-	if !o.decode(name, &f) {
-		n, err := strconv.ParseFloat(o.text(name), 64)
-		if err != nil {
-			return nil
-		}
-		f = n
-	}
-	if math.IsNaN(f) || math.Abs(f) > 1<<53 {
-		return nil
-	}
-	n := int64(f)
-	return &n
-}
-
 // parseDocument decodes a document and checks it in the order of the codes below. Refusals carry
 // the id of the top, as far as it could be read.
 func parseDocument(text string) (*document, *refusal) {
@@ -133,11 +89,13 @@ func parseDocument(text string) (*document, *refusal) {
 	if len(text) > maxDocument {
 		return fail("InvalidSegment")
 	}
-	var o object
-	if strings.HasPrefix(strings.TrimSpace(text), "[") && json.Valid([]byte(text)) {
+	t := trees.Get().(*tree)
+	defer t.release()
+	o, ok := t.read(text)
+	switch {
+	case ok && o.kind() == '[':
 		return fail("MissingId")
-	}
-	if err := json.Unmarshal([]byte(text), &o); err != nil || o == nil {
+	case !ok || o.kind() != '{':
 		return fail("ParseError")
 	}
 	if o.text("type") == "subsegment" {
@@ -187,20 +145,33 @@ func parseDocument(text string) (*document, *refusal) {
 
 // splitDocuments returns the documents of a text that may be an array of them.
 func splitDocuments(text string) []string {
-	var list []json.RawMessage
-	if !strings.HasPrefix(strings.TrimSpace(text), "[") || json.Unmarshal([]byte(text), &list) != nil || len(list) == 0 {
+	var s jsonscan.Scanner
+	s.Reset(bytesOf(text))
+	if s.Peek() != '[' {
 		return []string{text}
 	}
-	out := make([]string, len(list))
-	for i, d := range list {
-		out[i] = string(d)
+	var out []string
+	ok := s.Array(0, func() bool {
+		s.Peek()
+		start := s.Pos()
+		ok := s.Skip(1)
+		out = append(out, text[start:s.Pos()])
+		return ok
+	})
+	if !ok || !s.Ended() || len(out) == 0 {
+		return []string{text}
 	}
 	return out
 }
 
 func (d *document) ids(o object) (code string) {
-	if raw, ok := o["id"]; !ok || string(raw) == "null" || string(raw) == `""` {
+	switch id := o.member("id"); id.kind() {
+	case 0, 'n':
 		return "MissingId"
+	case '"':
+		if id.string() == "" {
+			return "MissingId"
+		}
 	}
 	var err error
 	if d.id, err = event.ParseSpanID(o.text("id")); err != nil {
@@ -210,8 +181,7 @@ func (d *document) ids(o object) (code string) {
 }
 
 func checkName(o object) (code string) {
-	raw, ok := o["name"]
-	if !ok || string(raw) == "null" {
+	if k := o.member("name").kind(); k == 0 || k == 'n' {
 		return "MissingName"
 	}
 	name := o.text("name")
@@ -240,14 +210,15 @@ func (d *document) readNamespace(o object) (code string) {
 // "subsegment ".
 func (d *document) fill(o object, depth int) (code string) {
 	d.name = o.text("name")
-	if raw, ok := o["start_time"]; !ok || string(raw) == "null" {
+	if k := o.member("start_time").kind(); k == 0 || k == 'n' {
 		return "MissingStartTime"
 	}
-	if !o.decode("start_time", &d.start) || d.start <= 0 || d.start > maxSeconds {
+	var ok bool
+	if d.start, ok = o.number("start_time"); !ok || d.start <= 0 || d.start > maxSeconds {
 		return "InvalidStartTime"
 	}
 	d.inProgress = o.flag("in_progress")
-	if !o.decode("end_time", &d.end) || d.end > maxSeconds {
+	if d.end, ok = o.number("end_time"); !ok || d.end > maxSeconds {
 		if !d.inProgress {
 			return "MissingEndTime"
 		}
@@ -268,18 +239,20 @@ func (d *document) fill(o object, depth int) (code string) {
 	if o.flag("traced") {
 		d.http.traced = true
 	}
-	d.aws, d.sql = flatten(o.object("aws"), ""), flatten(o.object("sql"), "")
+	d.aws, d.sql = flatten(nil, o.object("aws"), ""), flatten(nil, o.object("sql"), "")
 	d.readAnnotations(o)
 	d.readCause(o)
 	d.readLinks(o)
 	if depth >= maxNesting {
 		return "InvalidSegment"
 	}
-	var subs []object
-	if !o.decode("subsegments", &subs) {
-		return ""
+	subs := o.member("subsegments")
+	for s := range subs.elements() {
+		if k := s.kind(); k != '{' && k != 'n' {
+			return "" // one that is no object spoils the list
+		}
 	}
-	for _, so := range subs {
+	for so := range subs.elements() {
 		c := &document{sub: true}
 		code := c.ids(so)
 		if code == "" {
@@ -304,7 +277,7 @@ const maxSeconds = math.MaxInt64 / 1e9
 
 func (d *document) readHTTP(o object) {
 	h := o.object("http")
-	if h == nil {
+	if h.kind() == 0 {
 		return
 	}
 	req, res := h.object("request"), h.object("response")
@@ -316,28 +289,26 @@ func (d *document) readHTTP(o object) {
 
 // readAnnotations keeps scalars in the order of the text.
 func (d *document) readAnnotations(o object) {
-	for _, m := range members(o["annotations"]) {
-		if v := scalar(m.value); !v.Missing() {
-			d.annotations = append(d.annotations, event.Field{Name: m.name, Value: v})
+	for m := range o.object("annotations").members() {
+		if v := m.scalar(); !v.Missing() {
+			d.annotations = append(d.annotations, event.Field{Name: m.name(), Value: v})
 		}
 	}
 }
 
 func (d *document) readCause(o object) {
-	if o.decode("cause", &d.causeID) {
+	cause := o.member("cause")
+	if cause.kind() == '"' {
+		d.causeID = cause.string()
 		return
 	}
-	var list []object
-	o.object("cause").decode("exceptions", &list)
-	for _, e := range list {
+	for e := range o.object("cause").member("exceptions").elements() {
 		d.exceptions = append(d.exceptions, exception{e.text("id"), e.text("type"), e.text("message"), e.flag("remote")})
 	}
 }
 
 func (d *document) readLinks(o object) {
-	var list []object
-	o.decode("links", &list)
-	for _, l := range list {
+	for l := range o.member("links").elements() {
 		trace, err := event.ParseTraceID(l.text("trace_id"))
 		if err != nil {
 			continue
@@ -377,42 +348,26 @@ func members(raw json.RawMessage) []member {
 	return out
 }
 
-// scalar returns a JSON string, number or boolean; anything else is missing. A number without
-// fraction that fits is an integer.
-func scalar(raw json.RawMessage) event.Value {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return event.Value{}
-	}
-	switch raw[0] {
-	case '"':
-		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			return event.String(s)
-		}
-	case 't', 'f':
-		return event.Bool(raw[0] == 't')
-	case '{', '[', 'n':
-	default:
-		if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
-			return event.Int(n)
-		}
-		if f, err := strconv.ParseFloat(string(raw), 64); err == nil {
-			return event.Float(f)
-		}
-	}
-	return event.Value{}
-}
-
-// flatten returns the scalars of an object and of the objects in it, with dotted names. Lists
+// flatten appends the scalars of an object and of the objects in it, with dotted names. Lists
 // are left out.
-func flatten(o object, prefix string) []event.Field {
-	var out []event.Field
-	for _, name := range sortedKeys(o) {
-		if v := scalar(o[name]); !v.Missing() {
-			out = append(out, event.Field{Name: prefix + name, Value: v})
-		} else if sub := o.object(name); sub != nil && strings.Count(prefix, ".") < 5 {
-			out = append(out, flatten(sub, prefix+name+".")...)
+func flatten(out []event.Field, o object, prefix string) []event.Field {
+	if o.kind() == 0 {
+		return out
+	}
+	var space [16]object
+	list := space[:0]
+	for m := range o.members() {
+		list = append(list, m)
+	}
+	slices.SortStableFunc(list, func(a, b object) int { return strings.Compare(a.name(), b.name()) })
+	for i, m := range list {
+		if i+1 < len(list) && list[i+1].name() == m.name() {
+			continue // the last one counts
+		}
+		if v := m.scalar(); !v.Missing() {
+			out = append(out, event.Field{Name: prefix + m.name(), Value: v})
+		} else if m.kind() == '{' && strings.Count(prefix, ".") < 5 {
+			out = flatten(out, m, prefix+m.name()+".")
 		}
 	}
 	return out

@@ -1,4 +1,8 @@
-package cwlogs
+// Package jsonscan reads JSON in place, from front to back: what arrives as log lines and
+// segment documents is JSON in JSON, and most of its strings can stay where they are. It takes
+// what encoding/json takes: repeated names, and ill-formed UTF-8, each byte of which becomes
+// U+FFFD. It decodes into nothing; callers walk.
+package jsonscan
 
 import (
 	"encoding/binary"
@@ -7,23 +11,29 @@ import (
 	"unsafe"
 )
 
-// maxNesting is how deep JSON may be nested, as in encoding/json.
-const maxNesting = 10_000
+// MaxNesting is how deep JSON may be nested, as in encoding/json.
+const MaxNesting = 10_000
 
-// scanner reads JSON text from front to back, in place where it can: log lines are the bulk of
-// what arrives, and most are JSON in JSON. It takes what encoding/json takes: repeated names, and
-// ill-formed UTF-8, each byte of which becomes U+FFFD. After an error it is at no good place.
-type scanner struct {
+// Scanner reads one text; Reset begins it. Methods that report false have met an error: the text
+// is not JSON, and the scanner is at no good place.
+type Scanner struct {
 	src  []byte
 	pos  int
 	text []byte // strings that had to be unescaped
 }
 
-// lend makes a string of bytes that it shares; it is good for as long as they stay as they are.
-func lend(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+// Reset begins to read src. What was returned before must not be used any more if strings of it
+// were unescaped: their memory is used again.
+func (s *Scanner) Reset(src []byte) { s.src, s.pos, s.text = src, 0, s.text[:0] }
 
-// peek returns the byte that the next value or delimiter begins with, 0 at the end.
-func (s *scanner) peek() byte {
+// Held returns the size of the memory that Reset would use again.
+func (s *Scanner) Held() int { return cap(s.text) }
+
+// Lend makes a string of bytes that it shares; it is good for as long as they stay as they are.
+func Lend(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// Peek returns the byte that the next value or delimiter begins with, 0 at the end.
+func (s *Scanner) Peek() byte {
 	for s.pos < len(s.src) {
 		switch c := s.src[s.pos]; c {
 		case ' ', '\t', '\r', '\n':
@@ -35,12 +45,12 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-// ended reports whether only blanks follow.
-func (s *scanner) ended() bool { return s.peek() == 0 && s.pos == len(s.src) }
+// Ended reports whether only blanks follow.
+func (s *Scanner) Ended() bool { return s.Peek() == 0 && s.pos == len(s.src) }
 
-// take reads a delimiter.
-func (s *scanner) take(c byte) bool {
-	if s.peek() != c {
+// Take reads a delimiter.
+func (s *Scanner) Take(c byte) bool {
+	if s.Peek() != c {
 		return false
 	}
 	s.pos++
@@ -52,9 +62,12 @@ const (
 	high = 0x8080808080808080
 )
 
+// Pos returns the place in src.
+func (s *Scanner) Pos() int { return s.pos }
+
 // ordinary skips bytes that stand for themselves in a string: ASCII, apart from quotes,
 // backslashes and control characters.
-func (s *scanner) ordinary() {
+func (s *Scanner) ordinary() {
 	i := s.pos
 	for ; i+8 <= len(s.src); i += 8 {
 		w := binary.LittleEndian.Uint64(s.src[i:])
@@ -71,9 +84,9 @@ func (s *scanner) ordinary() {
 	s.pos = i
 }
 
-// str reads a string. What it returns is a part of src or of text.
-func (s *scanner) str() (_ []byte, ok bool) {
-	if !s.take('"') {
+// Str reads a string. What it returns is a part of src, or of memory that holds until Reset.
+func (s *Scanner) Str() (_ []byte, ok bool) {
+	if !s.Take('"') {
 		return nil, false
 	}
 	start := s.pos
@@ -98,7 +111,7 @@ func (s *scanner) str() (_ []byte, ok bool) {
 }
 
 // unescape goes on with a string that began at start and can not stay as it is.
-func (s *scanner) unescape(start int) (_ []byte, ok bool) {
+func (s *Scanner) unescape(start int) (_ []byte, ok bool) {
 	began := len(s.text)
 	s.text = append(s.text, s.src[start:s.pos]...)
 	for s.pos < len(s.src) {
@@ -126,7 +139,7 @@ func (s *scanner) unescape(start int) (_ []byte, ok bool) {
 }
 
 // escape reads one escape into text, two of a surrogate pair.
-func (s *scanner) escape() bool {
+func (s *Scanner) escape() bool {
 	if s.pos+1 >= len(s.src) {
 		return false
 	}
@@ -193,9 +206,9 @@ func hex4(src []byte, at int) (r rune, ok bool) {
 	return r, true
 }
 
-// number reads a number; whole reports that it has neither fraction nor exponent.
-func (s *scanner) number() (text []byte, whole, ok bool) {
-	s.peek()
+// Number reads a number; whole reports that it has neither fraction nor exponent.
+func (s *Scanner) Number() (text []byte, whole, ok bool) {
+	s.Peek()
 	start := s.pos
 	if s.at('-') {
 		s.pos++
@@ -224,9 +237,9 @@ func (s *scanner) number() (text []byte, whole, ok bool) {
 	return s.src[start:s.pos], whole, true
 }
 
-func (s *scanner) at(c byte) bool { return s.pos < len(s.src) && s.src[s.pos] == c }
+func (s *Scanner) at(c byte) bool { return s.pos < len(s.src) && s.src[s.pos] == c }
 
-func (s *scanner) digits() bool {
+func (s *Scanner) digits() bool {
 	start := s.pos
 	for s.pos < len(s.src) && s.src[s.pos]-'0' <= 9 {
 		s.pos++
@@ -234,9 +247,9 @@ func (s *scanner) digits() bool {
 	return s.pos > start
 }
 
-// word reads true, false or null.
-func (s *scanner) word(w string) bool {
-	s.peek()
+// Word reads true, false or null.
+func (s *Scanner) Word(w string) bool {
+	s.Peek()
 	if n := len(w); s.pos+n <= len(s.src) && string(s.src[s.pos:s.pos+n]) == w {
 		s.pos += n
 		return true
@@ -244,65 +257,64 @@ func (s *scanner) word(w string) bool {
 	return false
 }
 
-// skip reads over any value; depth counts what it is in.
-func (s *scanner) skip(depth int) bool {
-	switch s.peek() {
+// Skip reads over any value.
+func (s *Scanner) Skip(depth int) bool {
+	kept := len(s.text)
+	defer func() { s.text = s.text[:kept] }()
+	switch s.Peek() {
 	case '"':
-		kept := len(s.text)
-		_, ok := s.str()
-		s.text = s.text[:kept]
+		_, ok := s.Str()
 		return ok
 	case '{':
-		return s.object(depth, func([]byte) bool { return s.skip(depth + 1) })
+		return s.Object(depth, func([]byte) bool { return s.Skip(depth + 1) })
 	case '[':
-		return s.array(depth, func() bool { return s.skip(depth + 1) })
+		return s.Array(depth, func() bool { return s.Skip(depth + 1) })
 	case 't':
-		return s.word("true")
+		return s.Word("true")
 	case 'f':
-		return s.word("false")
+		return s.Word("false")
 	case 'n':
-		return s.word("null")
+		return s.Word("null")
 	default:
-		_, _, ok := s.number()
+		_, _, ok := s.Number()
 		return ok
 	}
 }
 
-// object reads an object; member reads the value of a name and may not keep the name.
-func (s *scanner) object(depth int, member func(name []byte) bool) bool {
-	if depth >= maxNesting || !s.take('{') {
+// Object reads an object; member reads the value of a name.
+// depth is how many objects and arrays this one is in.
+func (s *Scanner) Object(depth int, member func(name []byte) bool) bool {
+	if depth >= MaxNesting || !s.Take('{') {
 		return false
 	}
-	if s.take('}') {
+	if s.Take('}') {
 		return true
 	}
 	for {
-		kept := len(s.text)
-		name, ok := s.str()
-		s.text = s.text[:kept]
-		if !ok || !s.take(':') || !member(name) {
+		name, ok := s.Str()
+		if !ok || !s.Take(':') || !member(name) {
 			return false
 		}
-		if !s.take(',') {
-			return s.take('}')
+		if !s.Take(',') {
+			return s.Take('}')
 		}
 	}
 }
 
-// array reads an array; element reads one value.
-func (s *scanner) array(depth int, element func() bool) bool {
-	if depth >= maxNesting || !s.take('[') {
+// Array reads an array; element reads one value.
+func (s *Scanner) Array(depth int, element func() bool) bool {
+	if depth >= MaxNesting || !s.Take('[') {
 		return false
 	}
-	if s.take(']') {
+	if s.Take(']') {
 		return true
 	}
 	for {
 		if !element() {
 			return false
 		}
-		if !s.take(',') {
-			return s.take(']')
+		if !s.Take(',') {
+			return s.Take(']')
 		}
 	}
 }

@@ -35,6 +35,7 @@ var errDone = errors.New("the time is over")
 
 // Run starts the server, Cruddur and the traffic, and ends them together.
 func (c *demoCmd) Run(ctx context.Context) error {
+	keepMemory()
 	program, err := c.program()
 	if err != nil {
 		return err

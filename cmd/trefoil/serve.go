@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,20 @@ type serveCmd struct {
 	serverFlags  `embed:""`
 }
 
+// softMemory is the memory from which garbage is collected more often, so that bursts of
+// ingestion stay below 400 MB resident. It is no limit: what is in use is kept.
+const softMemory = 330 << 20
+
+// keepMemory applies softMemory, unless the environment says otherwise.
+func keepMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
+	}
+}
+
 // Run runs the server until it is told to stop.
 func (c *serveCmd) Run(ctx context.Context) error {
+	keepMemory()
 	cfg := c.config(c.dataFlags, c.addressFlags)
 	cfg.Ready = func(a server.Addresses) { banner(os.Stdout, a, c.Data) }
 	return server.Run(ctx, cfg)

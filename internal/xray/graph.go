@@ -347,7 +347,7 @@ type serviceGraphOut struct {
 // maxGraphTraces in the range is an error: a graph of a part would be wrong.
 func (s *Server) activeTraces(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats, visit func(*trace)) error {
 	n := 0
-	err := s.scan(ctx, t, traceRange{byEvent, from, to, detailOf(where)}, nil, stats, func(tr *trace) bool {
+	err := s.scan(ctx, t, traceRange{byEvent, from, to, detailOf(where), hintOf(where)}, nil, stats, func(tr *trace) bool {
 		if n++; n > maxGraphTraces {
 			return false
 		}

@@ -35,6 +35,8 @@ type traceRange struct {
 	kind     rangeType
 	from, to time.Time
 	detail   detail // of the traces that are visited
+	// hint, when it is not nil, lets traces be passed over none of whose rows it holds for.
+	hint query.Expr
 }
 
 // position is a place in a list of traces, behind a trace of a start and an id.
@@ -79,6 +81,13 @@ func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *positi
 	}
 	more := true
 	window := func(lo, hi time.Time, where query.Expr) error {
+		if r.hint != nil {
+			ids, err := s.hinted(ctx, t, lo, hi.Add(lookback), r.hint, stats)
+			if err != nil {
+				return err
+			}
+			where = query.All(where, query.TraceIn{IDs: ids})
+		}
 		found, err := s.candidates(ctx, t, lo, hi, where, stats)
 		if err != nil {
 			return err

@@ -430,10 +430,14 @@ func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, 
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
+		within, all := sc.within(u, p)
+		if !within {
+			continue
+		}
 		s.turn(p)
 		w.stats.RowsScanned += int64(s.n)
 		keep := w.keep[:(s.n+63)/64]
-		sc.begin(s, keep)
+		sc.begin(s, keep, all)
 		if w.leaders != nil && w.leaders.time && !sc.counted {
 			w.leaders.narrow(s, keep)
 		}
@@ -459,12 +463,30 @@ func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, 
 	return true, nil
 }
 
+// within reports whether rows of a page may be, and whether all are, within the range of time
+// that the query may see. A row group is sorted by time.
+func (sc *scan) within(u *unit, page int) (some, all bool) {
+	if u.whole || u.batch != nil {
+		return true, u.whole
+	}
+	low := max(sc.first, sc.snap.horizon(event.DatasetID(u.group.Dataset)))
+	first := chunk(u.chunks, colTime).First
+	if len(first) != u.pages() {
+		return true, false
+	}
+	from, to := first[page], u.max
+	if page+1 < len(first) {
+		to = first[page+1]
+	}
+	return from <= sc.last && to >= low, from >= low && to <= sc.last
+}
+
 // begin sets the bits of the rows of the page that the query may see.
-func (sc *scan) begin(s *scanner, keep bitmap) {
+func (sc *scan) begin(s *scanner, keep bitmap, all bool) {
 	keep.fill(s.n)
 	u := s.u
 	if u.batch == nil {
-		if u.whole {
+		if all {
 			return
 		}
 		v := s.field(event.FieldTime).sources[0]

@@ -162,6 +162,9 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 			}
 			e.raw = e.appendLevels(e.raw, at, end, hi-lo, present)
 		}
+		if c.Type == Time && c.Required {
+			out.chunk.First = append(out.chunk.First, v.Nums[lo])
+		}
 		if hi > lo {
 			if err := body(lo, hi); err != nil {
 				return nil, fmt.Errorf("encode column %q: %w", c.Name, err)

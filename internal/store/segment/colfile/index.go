@@ -89,6 +89,8 @@ type Chunk struct {
 	// of float columns; HasRange is false when there are none (or only NaN).
 	Min, Max int64
 	HasRange bool
+	// First is, of time columns, the first value of each page.
+	First []int64
 	// Bloom is the place of the split-block filter's bits, BloomLen their number of bytes.
 	Bloom    int64
 	BloomLen int
@@ -178,6 +180,7 @@ const (
 	flagRange
 	flagBloom
 	flagText
+	flagFirst
 )
 
 func appendChunk(dst []byte, c *Chunk) []byte {
@@ -185,7 +188,7 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 	for _, f := range []struct {
 		on  bool
 		bit byte
-	}{{c.Zstd, flagZstd}, {c.DictPage.Size > 0, flagDict}, {c.HasRange, flagRange}, {c.BloomLen > 0, flagBloom}, {c.TextLen > 0, flagText}} {
+	}{{c.Zstd, flagZstd}, {c.DictPage.Size > 0, flagDict}, {c.HasRange, flagRange}, {c.BloomLen > 0, flagBloom}, {c.TextLen > 0, flagText}, {c.First != nil, flagFirst}} {
 		if f.on {
 			flags |= f.bit
 		}
@@ -220,6 +223,11 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 	if flags&flagText != 0 {
 		dst = binary.AppendUvarint(dst, uint64(c.Text))
 		dst = binary.AppendUvarint(dst, uint64(c.TextLen))
+	}
+	last := int64(0)
+	for _, t := range c.First {
+		dst = binary.AppendVarint(dst, t-last)
+		last = t
 	}
 	return dst
 }
@@ -388,6 +396,14 @@ func (g *Group) readChunks(columns []Column, size int64) ([]Chunk, error) {
 			c.Text, c.TextLen = int64(r.uvarint(uint64(size))), int(r.uvarint(math.MaxInt32))
 			if c.Text+int64(c.TextLen) > size {
 				r.fail("place of a filter")
+			}
+		}
+		if flags&flagFirst != 0 {
+			c.First = make([]int64, pages)
+			t := int64(0)
+			for i := range c.First {
+				t += r.varint()
+				c.First[i] = t
 			}
 		}
 		if r.err != nil {

@@ -331,6 +331,27 @@ func (s *scanner) loadDict(v *values) {
 	}
 }
 
+// loadFor loads a field for some rows of the page; it reports whether one of them may have it.
+func (s *scanner) loadFor(f *field, at []int) bool {
+	some := !f.constant.Missing()
+	for _, v := range f.sources {
+		if v.page == s.page || v.chunk == nil || f.name == event.FieldSampleRate {
+			s.load(v)
+			some = true
+			continue
+		}
+		s.bytes += int64(v.chunk.Pages[s.page].Size)
+		v.page = -1
+		has, err := s.u.file.ReadPageFor(s.u.group, v.chunk, s.page, at, &v.vec)
+		s.fail(err)
+		if has {
+			s.loadDict(v)
+			v.page, some = s.page, true
+		}
+	}
+	return some
+}
+
 // atLeastOne gives rows without a sample rate the rate 1.
 func (s *scanner) atLeastOne(v *values) {
 	nums := make([]int64, s.n)
@@ -533,10 +554,12 @@ func (s *scanner) rowsOf(at []int, want map[string]bool, all bool) []query.Row {
 		}
 		_, known := s.names[name]
 		f := s.field(name)
-		for k, i := range at {
-			if v := s.value(f, i); !v.Missing() {
-				names[k] = append(names[k], f.name)
-				vals[k] = append(vals[k], owned(v))
+		if s.loadFor(f, at) {
+			for k, i := range at {
+				if v := s.value(f, i); !v.Missing() {
+					names[k] = append(names[k], f.name)
+					vals[k] = append(vals[k], owned(v))
+				}
 			}
 		}
 		if s.err != nil {

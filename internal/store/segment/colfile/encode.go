@@ -73,7 +73,6 @@ func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text
 // Encoder makes chunks. It keeps its buffers; one goroutine uses it at a time.
 type Encoder struct {
 	zstd   *zstd.Encoder
-	levels []byte
 	local  []uint32 // by entry of Values.Dict: index in the chunk's dictionary + 1
 	used   []uint32 // entries of Values.Dict in the order of the chunk's dictionary
 	codes  []int32

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/bits"
 	"os"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -189,7 +190,6 @@ type Vector struct {
 	valid  []uint64
 	packed []byte
 	body   []byte
-	tmp    []byte
 	nums   []int64
 	floats []float64
 	offs   []uint32
@@ -285,7 +285,14 @@ func (f *File) ReadDict(c *Chunk, t Type) (d *Dict, err error) {
 }
 
 // ReadPage reads page i of a chunk into v. What v held before is lost.
-func (f *File) ReadPage(g *Group, c *Chunk, i int, v *Vector) (err error) {
+func (f *File) ReadPage(g *Group, c *Chunk, i int, v *Vector) error {
+	_, err := f.ReadPageFor(g, c, i, nil, v)
+	return err
+}
+
+// ReadPageFor is ReadPage for some rows of the page, nil for all: when none of them has a value
+// some is false and v holds nothing.
+func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (some bool, err error) {
 	defer f.guard(&err)
 	at := c.Offset + int64(c.DictPage.Size)
 	for _, p := range c.Pages[:i] {
@@ -293,20 +300,23 @@ func (f *File) ReadPage(g *Group, c *Chunk, i int, v *Vector) (err error) {
 	}
 	body, err := f.page(c, c.Pages[i], at, &v.packed, &v.body)
 	if err != nil {
-		return err
+		return false, err
 	}
 	col := f.Columns[c.Column]
 	v.Type, v.Encoding, v.N, v.Valid = col.Type, c.Encoding, g.PageLen(i), nil
 	n := v.N
 	if !col.Required {
 		if body, n, err = v.levels(body); err != nil {
-			return fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
+			return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
+		}
+		if rows != nil && !slices.ContainsFunc(rows, v.Has) {
+			return false, nil
 		}
 	}
 	if err := v.values(body, n, c); err != nil {
-		return fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
+		return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
 	}
-	return nil
+	return true, nil
 }
 
 var errLevels = fmt.Errorf("%w: definition levels", ErrCorrupt)

@@ -73,7 +73,7 @@ func (s *Server) startQuery(ctx context.Context, r *awsapi.Request, in startQuer
 	if run.plan, err = insights.Lower(tree, env); err != nil {
 		return out, malformed(err)
 	}
-	run.query = &query.Query{Datasets: ids, From: env.From, To: env.To.Add(time.Millisecond), Stages: run.plan.Stages}
+	run.query = &query.Query{Datasets: ids, From: env.From, To: env.To.Add(time.Millisecond), Stages: run.plan.Stages, Counted: true}
 	alive, err := s.alive(ctx, r.Caller.Environment, ids, env.From)
 	if err != nil {
 		return out, err

@@ -197,6 +197,12 @@ func (sc *scan) run(ctx context.Context, stats *query.Stats) (*query.Result, err
 	var mu sync.Mutex
 	more := true
 	err := sc.each(ctx, stats, func(w *worker, _ int, keep bitmap, n int) bool {
+		mu.Lock()
+		wanted := more
+		mu.Unlock()
+		if !wanted {
+			return sc.counted // the rest is only counted
+		}
 		at := make([]int, 0, n)
 		keep.each(func(i int) { at = append(at, i) })
 		for len(at) > 0 {
@@ -211,7 +217,7 @@ func (sc *scan) run(ctx context.Context, stats *query.Stats) (*query.Result, err
 			wanted := more
 			mu.Unlock()
 			if !wanted {
-				return false
+				return sc.counted
 			}
 		}
 		return true
@@ -417,6 +423,8 @@ func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, 
 	}
 	if u.file != nil {
 		sc.read[u.file].Store(true)
+	} else {
+		w.stats.BytesScanned += int64(u.batch.Bytes())
 	}
 	for i := range u.pages() {
 		// Of rows in the order of their time the newest are in the last page.

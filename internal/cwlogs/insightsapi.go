@@ -285,7 +285,7 @@ func (s *Server) getQueryResults(_ context.Context, r *awsapi.Request, in getQue
 	}
 	st := snap.result.Stats
 	out.Statistics = queryStatistics{
-		RecordsMatched: count(st.RowsMatched), RecordsScanned: count(st.RowsScanned), BytesScanned: count(st.BytesScanned), LogGroupsScanned: count(len(run.groups)),
+		RecordsMatched: count(st.RowsMatched), RecordsScanned: count(st.RowsScanned), EstimatedRecordsSkipped: count(st.RowsSkipped), BytesScanned: count(st.BytesScanned), LogGroupsScanned: count(len(run.groups)),
 	}
 	rows := snap.result.Rows[min(start, len(snap.result.Rows)):]
 	if len(rows) > limit {

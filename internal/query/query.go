@@ -162,6 +162,7 @@ func (r *Result) Column(name string) int {
 // Stats says what a run cost.
 type Stats struct {
 	RowsScanned    int64
+	RowsSkipped    int64 // of row groups and batches that an index showed to have no match
 	RowsMatched    int64 // rows that passed the filters ahead of the first other stage
 	BytesScanned   int64
 	SegmentsRead   int
@@ -172,6 +173,7 @@ type Stats struct {
 // Add adds the counts of o, so that an answer made of several runs reports their sum.
 func (s *Stats) Add(o Stats) {
 	s.RowsScanned += o.RowsScanned
+	s.RowsSkipped += o.RowsSkipped
 	s.RowsMatched += o.RowsMatched
 	s.BytesScanned += o.BytesScanned
 	s.SegmentsRead += o.SegmentsRead

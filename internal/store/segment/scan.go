@@ -412,6 +412,7 @@ func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, 
 	s.enter(u)
 	defer s.leave()
 	if !sc.pred.may(s) {
+		w.stats.RowsSkipped += int64(u.rows)
 		return true, s.err
 	}
 	if done(w, at) {

@@ -223,6 +223,10 @@ func (m *moment) add(f, w float64) {
 	if w <= 0 {
 		return
 	}
+	if m.w == 0 { // exactly, where f·w/w may be rounded
+		m.w, m.mean = w, f
+		return
+	}
 	m.w += w
 	d := f - m.mean
 	m.mean += d * w / m.w

@@ -122,6 +122,7 @@ func chunk(chunks []colfile.Chunk, column int) *colfile.Chunk {
 
 // output is a segment that is being written. It has its name when finish returns nil.
 type output struct {
+	disk *disk
 	num  uint64
 	path string
 	f    *os.File
@@ -130,7 +131,7 @@ type output struct {
 }
 
 func (o *output) begin(columns []colfile.Column, rows int) (*colfile.Writer, error) {
-	f, err := os.Create(o.path + ".tmp")
+	f, err := o.disk.open(o.path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_RDWR)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func (o *output) finish(m fileMeta) error {
 	if err := o.w.Finish(text); err != nil {
 		return err
 	}
-	if err := o.f.Sync(); err != nil {
+	if err := o.disk.sync(o.f); err != nil {
 		return err
 	}
 	err = o.f.Close()
@@ -158,10 +159,10 @@ func (o *output) finish(m fileMeta) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(o.path+".tmp", o.path); err != nil {
+	if err := o.disk.rename(o.path+".tmp", o.path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(o.path))
+	return o.disk.syncDir(filepath.Dir(o.path))
 }
 
 // abort removes what was written of a segment that is not to be.
@@ -170,7 +171,7 @@ func (o *output) abort() {
 		_ = o.f.Close()
 	}
 	if o.w != nil {
-		_ = os.Remove(o.path + ".tmp")
-		_ = os.Remove(o.path)
+		_ = o.disk.remove(o.path + ".tmp")
+		_ = o.disk.remove(o.path)
 	}
 }

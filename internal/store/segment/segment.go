@@ -44,6 +44,8 @@ type Config struct {
 	// MaxBytes is the size of all segments above which the oldest are removed. Zero is no
 	// limit.
 	MaxBytes int64
+
+	disk disk
 }
 
 func (c *Config) setDefaults() {
@@ -59,6 +61,7 @@ func (c *Config) setDefaults() {
 	if c.MaxHeadBytes == 0 {
 		c.MaxHeadBytes = 2 * c.FlushBytes
 	}
+	c.disk.setDefaults()
 }
 
 // Store is the embedded store.
@@ -113,10 +116,19 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		cfg: cfg, open: openFile, dicts: newDicts(dictBytes), dropped: map[event.DatasetID]struct{}{}, retain: map[event.DatasetID]time.Duration{},
 		stopped: make(chan struct{}), rearranged: make(chan struct{}), kick: make(chan struct{}, 1), tidy: make(chan struct{}, 1), flushEnd: make(chan struct{}),
 	}
-	for _, d := range []string{cfg.Dir, s.path("wal"), s.path("segments")} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	for _, d := range []string{s.path("wal"), s.path("segments")} {
+		if err := s.cfg.disk.mkdir(d); err != nil && !errors.Is(err, os.ErrExist) {
 			return nil, fmt.Errorf("open store: %w", err)
 		}
+	}
+	// What the log and the segments are in has to be durable before anything in them is. So has
+	// the catalog, which an earlier process may not have been able to sync: recover removes what
+	// it does not name.
+	if err := s.cfg.disk.syncDir(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if err := s.takeLock(); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
@@ -177,7 +189,7 @@ func (s *Store) recover() error {
 	for _, n := range there {
 		if !slices.Contains(cat.Files, n) {
 			// It was written but not yet, or no longer, the store's.
-			if err := os.Remove(s.segmentPath(n)); err != nil {
+			if err := s.cfg.disk.remove(s.segmentPath(n)); err != nil {
 				return err
 			}
 		}
@@ -202,7 +214,7 @@ func (s *Store) recover() error {
 	}
 	tmps, _ := filepath.Glob(s.path("segments", "*.tmp"))
 	for _, t := range tmps {
-		_ = os.Remove(t) // an unfinished flush or compaction, whose events are elsewhere
+		_ = s.cfg.disk.remove(t) // an unfinished flush or compaction, whose events are elsewhere
 	}
 	logs, err := numbered(s.path("wal"), ".wal")
 	if err != nil {
@@ -213,7 +225,7 @@ func (s *Store) recover() error {
 		next = max(next, n+1)
 		path := s.path("wal", walName(n))
 		if n <= s.covered {
-			if err := os.Remove(path); err != nil {
+			if err := s.cfg.disk.remove(path); err != nil {
 				return err
 			}
 			continue
@@ -235,7 +247,14 @@ func (s *Store) recover() error {
 			s.cfg.Log.Warn("cut the unfinished or damaged end of a write-ahead log", "file", path, "kept_bytes", good, "cut_bytes", torn, "cut_to", kept, "error", err)
 		}
 	}
-	s.log, err = createWAL(s.path("wal"), next)
+	if !found {
+		// A folder without a catalog takes all segments for the store's. From the first flush on
+		// there can be one whose events the log still has.
+		if err := s.writeCatalog(s.files, s.covered); err != nil {
+			return fmt.Errorf("write catalog: %w", err)
+		}
+	}
+	s.log, err = s.cfg.disk.createWAL(s.path("wal"), next)
 	return err
 }
 
@@ -248,7 +267,7 @@ func (s *Store) writeCatalog(files []*file, covered uint64) error {
 	for _, f := range files {
 		c.Files = append(c.Files, f.num)
 	}
-	return writeFileDurably(s.path("catalog"), c.text())
+	return s.cfg.disk.replaceFile(s.path("catalog"), c.text())
 }
 
 // replace takes segments out of the store and puts others in, durably and in one step for every
@@ -274,12 +293,15 @@ func (s *Store) replace(out, in []*file, flushed uint64) error {
 		s.flushing = nil
 	}
 	s.mu.Unlock()
-	var errs []error
 	for _, f := range out {
-		errs = append(errs, os.Remove(f.Path))
+		// The segments have changed, so this is no error of replace. What stays goes at the next
+		// start, for the catalog does not name it.
+		if err := s.cfg.disk.remove(f.Path); err != nil {
+			s.cfg.Log.Warn("remove a replaced segment", "file", f.Path, "error", err)
+		}
 		f.release()
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // newOutput returns a segment to be written, with a number that none ever had.
@@ -287,7 +309,7 @@ func (s *Store) newOutput() *output {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextFile++
-	return &output{num: s.nextFile - 1, path: s.segmentPath(s.nextFile - 1)}
+	return &output{disk: &s.cfg.disk, num: s.nextFile - 1, path: s.segmentPath(s.nextFile - 1)}
 }
 
 // openOutputs opens what was written; on an error everything of it is removed.
@@ -301,14 +323,14 @@ func (s *Store) openOutputs(outs ...*output) (files []*file, err error) {
 			f, err = s.open(o.path, o.num)
 		}
 		if err != nil {
-			_ = os.Remove(o.path)
+			_ = s.cfg.disk.remove(o.path)
 			continue
 		}
 		files = append(files, f)
 	}
 	if err != nil {
 		for _, f := range files {
-			_ = os.Remove(f.Path)
+			_ = s.cfg.disk.remove(f.Path)
 		}
 		releaseAll(files)
 		return nil, err
@@ -483,7 +505,7 @@ func (s *Store) anyVisible(b *event.Batch) bool {
 // whole frames up to the break, and a new one is begun at the next call.
 func (s *Store) writeLog(batches []*event.Batch) error {
 	if s.log.file == nil {
-		next, err := createWAL(s.path("wal"), s.log.num+1)
+		next, err := s.cfg.disk.createWAL(s.path("wal"), s.log.num+1)
 		if err != nil {
 			return err
 		}
@@ -581,7 +603,7 @@ func (s *Store) flush() error {
 	}
 	covered := s.log.num
 	s.mu.Unlock()
-	next, err := createWAL(s.path("wal"), covered+1)
+	next, err := s.cfg.disk.createWAL(s.path("wal"), covered+1)
 	if err != nil {
 		s.appendMu.Unlock()
 		return fmt.Errorf("begin a new write-ahead log: %w", err)
@@ -625,7 +647,7 @@ func (s *Store) removeLogs(covered uint64) error {
 	}
 	for _, n := range logs {
 		if n <= covered {
-			if err := os.Remove(s.path("wal", walName(n))); err != nil {
+			if err := s.cfg.disk.remove(s.path("wal", walName(n))); err != nil {
 				return err
 			}
 		}
@@ -719,7 +741,7 @@ func (s *Store) Drop(_ context.Context, datasets ...event.DatasetID) error {
 	for _, id := range ids {
 		fmt.Fprintln(&text, id)
 	}
-	if err := writeFileDurably(s.path("dropped"), []byte(text.String())); err != nil {
+	if err := s.cfg.disk.replaceFile(s.path("dropped"), []byte(text.String())); err != nil {
 		return fmt.Errorf("drop datasets: %w", err)
 	}
 	s.dropped = list

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/klauspost/compress/s2"
-	"golang.org/x/sys/unix"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 )
@@ -32,6 +31,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // wal is the open log file. It is used by one goroutine at a time.
 type wal struct {
+	disk *disk
 	dir  string
 	num  uint64
 	file *os.File
@@ -43,24 +43,32 @@ type wal struct {
 	comp  []byte
 }
 
-func fdatasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
-
 func walName(num uint64) string { return fmt.Sprintf("%016d.wal", num) }
 
-// createWAL begins log file num.
-func createWAL(dir string, num uint64) (*wal, error) {
-	f, err := os.OpenFile(filepath.Join(dir, walName(num)), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+// createWAL begins a log file: num, or the first behind it that is not there. One that could
+// neither be begun nor removed again may be.
+func (d *disk) createWAL(dir string, num uint64) (*wal, error) {
+	path := filepath.Join(dir, walName(num))
+	f, err := d.open(path, os.O_CREATE|os.O_EXCL|os.O_RDWR)
+	for errors.Is(err, os.ErrExist) {
+		num++
+		path = filepath.Join(dir, walName(num))
+		f, err = d.open(path, os.O_CREATE|os.O_EXCL|os.O_RDWR)
+	}
 	if err != nil {
 		return nil, err
 	}
-	w := &wal{dir: dir, num: num, file: f, size: int64(len(walMagic)), limit: maxFrame, sync: fdatasync}
-	if _, err := f.WriteString(walMagic); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	err = d.write(f, []byte(walMagic), 0)
+	if err == nil {
+		err = d.sync(f)
 	}
-	if err := errors.Join(f.Sync(), syncDir(dir)); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	if err == nil {
+		err = d.syncDir(dir)
 	}
-	return w, nil
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), d.remove(path))
+	}
+	return &wal{disk: d, dir: dir, num: num, file: f, size: int64(len(walMagic)), limit: maxFrame, sync: d.datasync}, nil
 }
 
 // append writes batches as one frame and syncs it. After an error the file ends where it did
@@ -84,14 +92,14 @@ func (w *wal) append(batches []*event.Batch) (broken bool, err error) {
 	frame := w.comp[:frameHeader+len(body)]
 	binary.LittleEndian.PutUint32(frame, uint32(len(body)))
 	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(body, castagnoli))
-	if _, err := w.file.WriteAt(frame, w.size); err != nil {
-		return w.file.Truncate(w.size) != nil, err
+	if err := w.disk.write(w.file, frame, w.size); err != nil {
+		return w.disk.truncate(w.file, w.size) != nil, err
 	}
 	if err := w.sync(w.file); err != nil {
 		// After a failed sync the kernel may have forgotten dirty pages: what the file holds
 		// is unknown. The frame is cut off all the same, for the caller is told that it was not
 		// stored and may store it again.
-		_ = w.file.Truncate(w.size)
+		_ = w.disk.truncate(w.file, w.size)
 		return true, err
 	}
 	w.size += int64(len(frame))
@@ -184,27 +192,4 @@ func numbered(dir, ext string) ([]uint64, error) {
 	}
 	sort.Slice(nums, func(i, j int) bool { return nums[i] < nums[j] })
 	return nums, nil
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// writeFileDurably replaces a file as a whole.
-func writeFileDurably(path string, data []byte) error {
-	tmp := path + ".tmp"
-	f, err := os.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, werr := f.Write(data)
-	if err := errors.Join(werr, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(tmp))
-	}
-	return errors.Join(os.Rename(tmp, path), syncDir(filepath.Dir(path)))
 }

@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -12,7 +13,7 @@ const maxDepth = 200
 
 // Check reports the first fault of the query: an unknown function, a wrong number of
 // arguments, an aggregate without argument, a range or a step that makes no sense, a nested
-// Exists over a trace. Stores run only queries that pass.
+// Exists over a trace, parent or child. Stores run only queries that pass.
 func (q *Query) Check() error {
 	if !q.From.IsZero() && !q.To.IsZero() && q.To.Before(q.From) {
 		return fmt.Errorf("time range ends (%v) before it begins (%v)", q.To, q.From)
@@ -67,6 +68,18 @@ func checkStage(s Stage) error {
 				}
 			}
 		}
+	case Spread:
+		switch {
+		case s.Name == "" || s.Part == "" || s.Name == s.Part || s.Name == event.FieldTime || s.Part == event.FieldTime:
+			return fmt.Errorf("spread names %q and %q are not two new fields", s.Name, s.Part)
+		case s.Step <= 0:
+			return fmt.Errorf("spread step %d is not positive", s.Step)
+		case s.To < s.From || uint64(s.To)-uint64(s.From) > MaxSpread*uint64(s.Step) && s.Step <= math.MaxInt64/MaxSpread:
+			return fmt.Errorf("spread from %d to %d is not within %d buckets", s.From, s.To, MaxSpread)
+		case s.From < math.MinInt64+s.Step || s.To > math.MaxInt64-s.Step:
+			return fmt.Errorf("spread from %d to %d is out of range", s.From, s.To)
+		}
+		return CheckExpr(s.Length)
 	case Sort:
 		for _, k := range s.Keys {
 			if err := CheckExpr(k.By); err != nil {
@@ -127,9 +140,10 @@ func checkExpr(e Expr, depth int, inTrace bool) error {
 			return fmt.Errorf("function %q does not take %d arguments", e.Fn, len(e.Args))
 		}
 	case Exists:
-		if _, ok := e.Over.(SameTrace); ok {
+		switch e.Over.(type) {
+		case SameTrace, Parent, Child:
 			if inTrace {
-				return fmt.Errorf("exists over a trace can not be nested")
+				return fmt.Errorf("exists over a trace, parent or child can not be nested")
 			}
 			inTrace = true
 		}
@@ -142,9 +156,23 @@ func checkExpr(e Expr, depth int, inTrace bool) error {
 	return nil
 }
 
-// TraceSets replaces every Exists over SameTrace in the expressions of q by a
-// TraceIn with the ids that find returns for its condition. Executors call it before a scan.
-func (q *Query) TraceSets(find func(where Expr) (map[event.TraceID]struct{}, error)) (*Query, error) {
+// Joins returns the span id field of a row and that of the rows that a Parent or Child relates it
+// to, which are equal; both are "" for other relations.
+func Joins(over Relation) (own, theirs string) {
+	switch over.(type) {
+	case Parent:
+		return event.FieldParent, event.FieldSpan
+	case Child:
+		return event.FieldSpan, event.FieldParent
+	default:
+		return "", ""
+	}
+}
+
+// TraceSets replaces every Exists over SameTrace, Parent or Child in the expressions of q by what
+// find returns for it: a TraceIn, or a SpanIn of the field that Joins calls own, with the traces
+// or the keys of the events for which the condition holds. Executors call it before a scan.
+func (q *Query) TraceSets(find func(Exists) (Expr, error)) (*Query, error) {
 	var failed error
 	sub := func(e Expr) Expr {
 		return Rewrite(e, func(e Expr) Expr {
@@ -152,15 +180,17 @@ func (q *Query) TraceSets(find func(where Expr) (map[event.TraceID]struct{}, err
 			if !ok || failed != nil {
 				return e
 			}
-			if _, ok := x.Over.(SameTrace); !ok {
+			switch x.Over.(type) {
+			case SameTrace, Parent, Child:
+			default:
 				return e
 			}
-			ids, err := find(x.Where)
+			in, err := find(x)
 			if err != nil {
 				failed = err
 				return e
 			}
-			return TraceIn{ids}
+			return in
 		})
 	}
 	named := func(list []Named) []Named {
@@ -184,6 +214,9 @@ func (q *Query) TraceSets(find func(where Expr) (map[event.TraceID]struct{}, err
 			for j := range s.Aggs {
 				s.Aggs[j].Arg = sub(s.Aggs[j].Arg)
 			}
+			out.Stages[i] = s
+		case Spread:
+			s.Length = sub(s.Length)
 			out.Stages[i] = s
 		case Sort:
 			s.Keys = slices.Clone(s.Keys)

@@ -1,7 +1,7 @@
 // Package query is the one query model: the vendors' languages lower to it, the stores run it.
 //
 // A [Query] names datasets and a time range and carries a pipeline of stages (filter, extend,
-// aggregate, sort, limit, distinct, project); expressions are trees of [Expr]. [Eval] is the
+// spread, aggregate, sort, limit, distinct, project); expressions are trees of [Expr]. [Eval] is the
 // only evaluator of expressions: live filters, the executors and the tests use it. [Runner]
 // runs a pipeline over rows that a store pushes into it.
 //

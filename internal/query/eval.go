@@ -41,8 +41,8 @@ func Truthy(v event.Value) bool {
 	}
 }
 
-// Eval computes e on row. An Exists over SameTrace is not evaluable here: executors put
-// TraceIn in its place; reaching one is a bug and panics.
+// Eval computes e on row. An Exists over SameTrace, Parent or Child is not evaluable here:
+// executors put TraceIn or SpanIn in its place; reaching one is a bug and panics.
 func Eval(e Expr, row Row) event.Value {
 	switch e := e.(type) {
 	case Field:
@@ -105,9 +105,24 @@ func Eval(e Expr, row Row) event.Value {
 		}
 		_, ok := e.IDs[id]
 		return event.Bool(ok)
+	case SpanIn:
+		key, ok := spanKey(row, e.Field)
+		if ok {
+			_, ok = e.Keys[key]
+		}
+		return event.Bool(ok)
 	default:
 		panic(fmt.Sprintf("query: no evaluation of %T", e))
 	}
+}
+
+func spanKey(row Row, field string) (key SpanKey, ok bool) {
+	var err error
+	if key.Trace, err = event.ParseTraceID(row.Get(event.FieldTrace).Str()); err != nil {
+		return key, false
+	}
+	key.Span, err = event.ParseSpanID(row.Get(field).Str())
+	return key, err == nil
 }
 
 func (e Exists) eval(row Row) bool {

@@ -136,6 +136,19 @@ type Exists struct {
 // Exists over a trace.
 type TraceIn struct{ IDs map[event.TraceID]struct{} }
 
+// SpanKey tells a span; span ids are unique within a trace.
+type SpanKey struct {
+	Trace event.TraceID
+	Span  event.SpanID
+}
+
+// SpanIn holds when the row's trace together with the span id in Field ($span_id or $parent_id)
+// is one of the keys. Executors put it in place of an Exists over a parent or a child.
+type SpanIn struct {
+	Field string
+	Keys  map[SpanKey]struct{}
+}
+
 // Relation names rows that belong to a row; the set of implementations is closed.
 type Relation interface {
 	relation()
@@ -145,6 +158,14 @@ type Relation interface {
 // SameTrace relates a row to all events of its trace within the query's datasets and time
 // range.
 type SameTrace struct{}
+
+// Parent relates a row to the events of its trace, as SameTrace does, whose span id is the row's
+// parent id.
+type Parent struct{}
+
+// Child relates a row to the events of its trace, as SameTrace does, whose parent id is the
+// row's span id.
+type Child struct{}
 
 // Part relates a row to rows that it contains, by the name that its Related method knows
 // ("service", "edge", "annotation" of a trace).
@@ -168,6 +189,8 @@ type JSONStep struct {
 }
 
 func (SameTrace) relation()  {}
+func (Parent) relation()     {}
+func (Child) relation()      {}
 func (Part) relation()       {}
 func (JSONValues) relation() {}
 
@@ -187,6 +210,7 @@ func (Bucket) expr()  {}
 func (Call) expr()    {}
 func (Exists) expr()  {}
 func (TraceIn) expr() {}
+func (SpanIn) expr()  {}
 
 // Str returns a string literal.
 func Str(s string) Expr { return Const{event.String(s)} }
@@ -345,6 +369,9 @@ func Reads(e Expr) (fields []string, whole bool) {
 				add(e.Name)
 			case TraceIn:
 				add(event.FieldTrace)
+			case SpanIn:
+				add(event.FieldTrace)
+				add(e.Field)
 			case Exists:
 				if j, ok := e.Over.(JSONValues); ok {
 					walk(j.Source)

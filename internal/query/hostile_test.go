@@ -93,11 +93,11 @@ func TestTraceSetsReachesEveryStage(t *testing.T) {
 	named := []query.Named{{Name: "x", Value: e}}
 	for _, s := range []query.Stage{
 		query.Filter{Where: e}, query.Extend{Name: "x", Value: e},
-		query.Aggregate{By: named}, query.Aggregate{Aggs: []query.Agg{{Name: "n"}, {Name: "m", Arg: e}}},
+		query.Spread{Name: "b", Part: "p", Length: e, Step: 1, To: 1}, query.Aggregate{By: named}, query.Aggregate{Aggs: []query.Agg{{Name: "n"}, {Name: "m", Arg: e}}},
 		query.Sort{Keys: []query.SortKey{{By: e}}}, query.Distinct{By: []query.Expr{e}}, query.Project{Fields: named},
 	} {
-		q, err := (&query.Query{Stages: []query.Stage{s}}).TraceSets(func(query.Expr) (map[event.TraceID]struct{}, error) {
-			return map[event.TraceID]struct{}{}, nil
+		q, err := (&query.Query{Stages: []query.Stage{s}}).TraceSets(func(query.Exists) (query.Expr, error) {
+			return query.TraceIn{}, nil
 		})
 		if err != nil {
 			t.Fatal(err)

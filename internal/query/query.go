@@ -120,6 +120,24 @@ type Limit struct{ N int }
 // Distinct keeps the first row of each combination of the values of By.
 type Distinct struct{ By []Expr }
 
+// Spread makes of a row one row for each time bucket that it overlaps, where it lasts from its
+// $time for Length nanoseconds, of which whole ones count. A row without a length above zero
+// overlaps none. From and To, in nanoseconds since the epoch, bound the time that is looked at: at
+// most MaxSpread whole buckets.
+type Spread struct {
+	// Name is the field that takes the begin of the bucket, a multiple of Step in nanoseconds.
+	Name string
+	// Part is the field that takes how much of the bucket's time between From and To the row
+	// lasts, above 0 and up to 1.
+	Part     string
+	Length   Expr
+	Step     int64
+	From, To int64
+}
+
+// MaxSpread is the number of whole buckets that a Spread may have.
+const MaxSpread = 1000
+
 // Project makes the result's columns: these expressions under these names, in this order.
 // Stages behind it see only them.
 type Project struct{ Fields []Named }
@@ -130,6 +148,7 @@ func (Aggregate) stage() {}
 func (Sort) stage()      {}
 func (Limit) stage()     {}
 func (Distinct) stage()  {}
+func (Spread) stage()    {}
 func (Project) stage()   {}
 
 // FieldsNamed returns Named expressions for plain fields.
@@ -195,6 +214,8 @@ func (q *Query) Columns() (names map[string]bool, all bool) {
 				}
 			case TraceIn:
 				names[event.FieldTrace] = true
+			case SpanIn:
+				names[event.FieldTrace], names[e.Field] = true, true
 			case Exists:
 				switch over := e.Over.(type) {
 				case JSONValues:
@@ -205,6 +226,10 @@ func (q *Query) Columns() (names map[string]bool, all bool) {
 						return true
 					})
 					return false
+				case Parent:
+					names[event.FieldTrace], names[event.FieldParent] = true, true
+				case Child:
+					names[event.FieldTrace], names[event.FieldSpan] = true, true
 				default:
 					names[event.FieldTrace] = true
 				}
@@ -219,6 +244,10 @@ func (q *Query) Columns() (names map[string]bool, all bool) {
 		case Extend:
 			add(s.Value)
 			made[s.Name] = true
+		case Spread:
+			add(s.Length)
+			names[event.FieldTime] = true
+			made[s.Name], made[s.Part] = true, true
 		case Aggregate:
 			for _, b := range s.By {
 				add(b.Value)

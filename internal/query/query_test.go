@@ -81,6 +81,12 @@ func TestCheckRefuses(t *testing.T) {
 		"unknown function": query.Extend{Name: "x", Value: query.Call{Fn: "nope"}},
 		"arity":            query.Extend{Name: "x", Value: query.Call{Fn: "abs"}},
 		"nested trace":     query.Filter{Where: query.Exists{Over: query.SameTrace{}, Where: trace}},
+		"nested parent":    query.Filter{Where: query.Exists{Over: query.Parent{}, Where: trace}},
+		"nested in child":  query.Filter{Where: query.Exists{Over: query.SameTrace{}, Where: query.Exists{Over: query.Child{}, Where: query.Num(1)}}},
+		"spread of one":    query.Spread{Name: "a", Part: "a", Length: query.Num(1), Step: 1, To: 1},
+		"spread too far":   query.Spread{Name: "a", Part: "b", Length: query.Num(1), Step: 1, To: query.MaxSpread + 1},
+		"spread backwards": query.Spread{Name: "a", Part: "b", Length: query.Num(1), Step: 1, From: 1},
+		"spread by zero":   query.Spread{Name: "a", Part: "b", Length: query.Num(1), To: 1},
 		"sum of nothing":   query.Aggregate{Aggs: []query.Agg{{Name: "s", Op: query.Sum}}},
 		"same name twice":  query.Aggregate{Aggs: []query.Agg{{Name: "n"}, {Name: "n"}}},
 		"negative limit":   query.Limit{N: -1},
@@ -111,15 +117,7 @@ func TestRunnerAgreesWithOracle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		run, err := q.TraceSets(func(where query.Expr) (map[event.TraceID]struct{}, error) {
-			ids := map[event.TraceID]struct{}{}
-			for _, r := range rows {
-				if id, err := event.ParseTraceID(r[event.FieldTrace].Str()); err == nil && query.Holds(where, r) {
-					ids[id] = struct{}{}
-				}
-			}
-			return ids, nil
-		})
+		run, err := q.TraceSets(func(x query.Exists) (query.Expr, error) { return querytest.Related(x, rows), nil })
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,6 +46,8 @@ func build(stages []Stage, out *sink) operator {
 		return &filterOp{s.Where, build(stages[1:], out)}
 	case Extend:
 		return &extendOp{s, build(stages[1:], out)}
+	case Spread:
+		return &spreadOp{s, build(stages[1:], out)}
 	case Aggregate:
 		out.reset(s.Names())
 		return newAggregateOp(s, build(stages[1:], out))
@@ -193,6 +195,40 @@ func (o *extendOp) push(row Row) bool {
 }
 
 func (o *extendOp) finish() error { return o.next.finish() }
+
+type spreadOp struct {
+	stage Spread
+	next  operator
+}
+
+func (o *spreadOp) push(row Row) bool {
+	s := &o.stage
+	length, ok := Eval(s.Length, row).Number()
+	at := row.Get(event.FieldTime)
+	if !ok || !(length > 0) || at.Kind() != event.KindInt || at.Int() >= s.To {
+		return true
+	}
+	begin, end := at.Int(), s.To
+	// The difference is at most 1<<64-1, so that begin+length is only formed when it fits.
+	if length < float64(uint64(s.To)-uint64(begin)) {
+		end = min(begin+int64(length), s.To)
+	}
+	begin = max(begin, s.From)
+	for b := FloorTo(begin, s.Step); b < end; b += s.Step {
+		from, to := max(b, s.From), min(b+s.Step, s.To)
+		part := min(end, to) - max(begin, from)
+		if part <= 0 {
+			continue
+		}
+		out := extended{extended{row, s.Name, event.Int(b)}, s.Part, event.Float(float64(part) / float64(to-from))}
+		if !o.next.push(out) {
+			return false
+		}
+	}
+	return true
+}
+
+func (o *spreadOp) finish() error { return o.next.finish() }
 
 type limitOp struct {
 	left int

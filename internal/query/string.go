@@ -81,8 +81,13 @@ func (e Call) String() string {
 
 func (e Exists) String() string  { return "exists(" + e.Over.String() + ": " + e.Where.String() + ")" }
 func (e TraceIn) String() string { return fmt.Sprintf("trace_in(%d ids)", len(e.IDs)) }
+func (e SpanIn) String() string {
+	return fmt.Sprintf("span_in(%s, %d keys)", Field{e.Field}, len(e.Keys))
+}
 
 func (SameTrace) String() string { return "trace" }
+func (Parent) String() string    { return "parent" }
+func (Child) String() string     { return "child" }
 func (r Part) String() string    { return r.Name }
 func (r JSONValues) String() string {
 	var b strings.Builder

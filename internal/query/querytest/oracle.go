@@ -2,6 +2,7 @@ package querytest
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -70,15 +71,7 @@ func Oracle(q *query.Query, rows []Row) ([]Row, error) {
 		}
 		base = append(base, r)
 	}
-	q, err := q.TraceSets(func(where query.Expr) (map[event.TraceID]struct{}, error) {
-		ids := map[event.TraceID]struct{}{}
-		for _, r := range base {
-			if id, err := event.ParseTraceID(r[event.FieldTrace].Str()); err == nil && query.Holds(where, r) {
-				ids[id] = struct{}{}
-			}
-		}
-		return ids, nil
-	})
+	q, err := q.TraceSets(func(x query.Exists) (query.Expr, error) { return Related(x, base), nil })
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +79,55 @@ func Oracle(q *query.Query, rows []Row) ([]Row, error) {
 		base = stage(s, base)
 	}
 	return base, nil
+}
+
+// Related looks for the traces or spans of the rows that an Exists over a trace, a parent or a
+// child asks for, as query.Query.TraceSets wants it.
+func Related(x query.Exists, rows []Row) query.Expr {
+	traces, spans := map[event.TraceID]struct{}{}, map[query.SpanKey]struct{}{}
+	own, theirs := "", ""
+	switch x.Over.(type) {
+	case query.Parent:
+		own, theirs = event.FieldParent, event.FieldSpan
+	case query.Child:
+		own, theirs = event.FieldSpan, event.FieldParent
+	}
+	for _, r := range rows {
+		id, err := event.ParseTraceID(r[event.FieldTrace].Str())
+		if err != nil || !query.Holds(x.Where, r) {
+			continue
+		}
+		traces[id] = struct{}{}
+		if span, err := event.ParseSpanID(r[theirs].Str()); err == nil {
+			spans[query.SpanKey{Trace: id, Span: span}] = struct{}{}
+		}
+	}
+	if own == "" {
+		return query.TraceIn{IDs: traces}
+	}
+	return query.SpanIn{Field: own, Keys: spans}
+}
+
+// spread looks at every bucket of the stage for every row.
+func spread(s query.Spread, rows []Row) []Row {
+	var out []Row
+	for _, r := range rows {
+		length, ok := query.Eval(s.Length, r).Number()
+		if !ok || math.IsNaN(length) {
+			continue
+		}
+		begin := r[event.FieldTime].Int()
+		end := begin + int64(min(length, 1<<60))
+		for b := query.FloorTo(s.From, s.Step); b < s.To; b += s.Step {
+			from, to := max(b, s.From), min(b+s.Step, s.To)
+			if lasts := min(end, to) - max(begin, from); lasts > 0 {
+				n := maps.Clone(r)
+				n[s.Name], n[s.Part] = event.Int(b), event.Float(float64(lasts)/float64(to-from))
+				out = append(out, n)
+			}
+		}
+	}
+	return out
 }
 
 func stage(s query.Stage, rows []Row) []Row {
@@ -106,6 +148,8 @@ func stage(s query.Stage, rows []Row) []Row {
 			n[s.Name] = query.Eval(s.Value, r)
 			out = append(out, n)
 		}
+	case query.Spread:
+		return spread(s, rows)
 	case query.Project:
 		for _, r := range rows {
 			out = append(out, named(s.Fields, r))

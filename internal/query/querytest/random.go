@@ -34,6 +34,9 @@ func RandomBatches(rnd *rand.Rand, n int, datasets ...event.DatasetID) []*event.
 			if rnd.IntN(3) > 0 {
 				h.Trace = event.TraceID{15: byte(1 + rnd.IntN(40))}
 				h.Span = event.SpanID{7: byte(1 + rnd.IntN(200))}
+				if rnd.IntN(3) > 0 {
+					h.Parent = event.SpanID{7: byte(1 + rnd.IntN(200))}
+				}
 			}
 			if rnd.IntN(3) == 0 {
 				h.Stream = fmt.Sprintf("stream-%d", rnd.IntN(4))
@@ -83,7 +86,15 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 		q.Stages = append(q.Stages, query.Filter{Where: randomCondition(rnd, 2)})
 	}
 	if rnd.IntN(5) == 0 {
-		q.Stages = append(q.Stages, query.Filter{Where: query.Exists{Over: query.SameTrace{}, Where: randomCondition(rnd, 1)}})
+		over := []query.Relation{query.SameTrace{}, query.Parent{}, query.Child{}}[rnd.IntN(3)]
+		var e query.Expr = query.Exists{Over: over, Where: randomCondition(rnd, 1)}
+		switch rnd.IntN(4) {
+		case 0:
+			e = query.Not{X: e}
+		case 1:
+			e = query.Or{X: []query.Expr{e, randomCondition(rnd, 1)}}
+		}
+		q.Stages = append(q.Stages, query.Filter{Where: e})
 	}
 	if rnd.IntN(3) == 0 {
 		q.Stages = append(q.Stages, query.Extend{Name: "x", Value: query.Call{Fn: "mul", Args: []query.Expr{query.Field{Name: "duration_ms"}, query.Num(2)}}})
@@ -100,6 +111,16 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 		return q, false
 	}
 	agg := query.Aggregate{}
+	if rnd.IntN(4) == 0 {
+		from := Epoch.Add(time.Duration(rnd.Int64N(int64(time.Hour)))).UnixNano()
+		step := int64(1+rnd.IntN(3000)) * int64(time.Millisecond)
+		q.Stages = append(q.Stages, query.Spread{
+			Name: "in", Part: "part", Step: step, From: from, To: from + rnd.Int64N(query.MaxSpread)*step/4,
+			Length: query.Call{Fn: "mul", Args: []query.Expr{query.Field{Name: "duration_ms"}, query.Num(1e6 * (1 + rnd.Int64N(60)))}},
+		})
+		agg.By = append(agg.By, query.Named{Name: "in", Value: query.Field{Name: "in"}})
+		agg.Aggs = append(agg.Aggs, query.Agg{Name: "part", Op: query.Sum, Arg: query.Field{Name: "part"}, Weighted: rnd.IntN(2) == 0})
+	}
 	if rnd.IntN(2) == 0 {
 		agg.By = append(agg.By, query.Named{Name: "name", Value: query.Field{Name: "name"}})
 	}

@@ -37,6 +37,7 @@ type (
 		present bool           // e holds for every finite number, and for no missing value
 	}
 	inTraces struct{ ids map[event.TraceID]struct{} }
+	inSpans  struct{ query.SpanIn }
 	// ofRow is evaluated row by row.
 	ofRow  struct{ e query.Expr }
 	always bool
@@ -52,6 +53,8 @@ func (c *compiler) compile(e query.Expr) predicate {
 		return always(true)
 	case query.TraceIn:
 		return inTraces{e.IDs}
+	case query.SpanIn:
+		return inSpans{e}
 	case query.Compare:
 		if id, ok := traceEq(e); ok {
 			if id.IsZero() {
@@ -325,6 +328,29 @@ func (p inTraces) filter(s *scanner, keep bitmap) {
 		}
 	}
 }
+
+func (p inSpans) filter(s *scanner, keep bitmap) {
+	traces, spans := s.field(event.FieldTrace), s.field(p.Field)
+	if len(traces.sources) == 0 || len(spans.sources) == 0 {
+		clear(keep)
+		return
+	}
+	t, v := traces.sources[0], spans.sources[0]
+	s.load(t)
+	s.load(v)
+	if s.err != nil {
+		return
+	}
+	// A key has no zero id, so that a row without one is not among them.
+	keep.each(func(i int) {
+		key := query.SpanKey{Trace: event.TraceID(t.vec.IDs[i*16 : i*16+16]), Span: event.SpanID(v.vec.IDs[i*8 : i*8+8])}
+		if _, ok := p.Keys[key]; !ok {
+			keep[i>>6] &^= 1 << (i & 63)
+		}
+	})
+}
+
+func (p inSpans) may(*scanner) bool { return len(p.Keys) > 0 }
 
 // bloomTraces is the number of trace ids up to which a group's filter is asked for each.
 const bloomTraces = 64

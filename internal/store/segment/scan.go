@@ -66,8 +66,13 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 	}
 	defer snap.release()
 	var stats query.Stats
-	q, err = q.TraceSets(func(where query.Expr) (map[event.TraceID]struct{}, error) {
-		return snap.traces(ctx, q, where, &stats)
+	q, err = q.TraceSets(func(x query.Exists) (query.Expr, error) {
+		if own, theirs := query.Joins(x.Over); own != "" {
+			keys, err := snap.spans(ctx, q, x.Where, theirs, &stats)
+			return query.SpanIn{Field: own, Keys: keys}, err
+		}
+		ids, err := snap.traces(ctx, q, x.Where, &stats)
+		return query.TraceIn{IDs: ids}, err
 	})
 	if err != nil {
 		return nil, err
@@ -107,6 +112,41 @@ func (snap *snapshot) traces(ctx context.Context, q *query.Query, where query.Ex
 	})
 	stats.RowsMatched = 0 // those of the query itself count
 	return ids, err
+}
+
+// spans returns the traces with the span ids in a field of the events in q's datasets and range for
+// which where holds.
+func (snap *snapshot) spans(ctx context.Context, q *query.Query, where query.Expr, field string, stats *query.Stats) (map[query.SpanKey]struct{}, error) {
+	keys := map[query.SpanKey]struct{}{}
+	var mu sync.Mutex
+	over := false
+	sc := newScan(snap, q, &plan{where: where})
+	err := sc.each(ctx, stats, func(w *worker, _ int, keep bitmap, _ int) bool {
+		traces, spans := w.s.field(event.FieldTrace), w.s.field(field)
+		if len(traces.sources) == 0 || len(spans.sources) == 0 {
+			return true
+		}
+		t, p := traces.sources[0], spans.sources[0]
+		w.s.load(t)
+		w.s.load(p)
+		if w.s.err != nil {
+			return true
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		keep.each(func(i int) {
+			if t.vec.Has(i) && p.vec.Has(i) && len(keys) <= query.MaxHeld {
+				keys[query.SpanKey{Trace: event.TraceID(t.vec.IDs[i*16 : i*16+16]), Span: event.SpanID(p.vec.IDs[i*8 : i*8+8])}] = struct{}{}
+			}
+		})
+		over = over || len(keys) > query.MaxHeld
+		return !over
+	})
+	stats.RowsMatched = 0 // those of the query itself count
+	if over {
+		return nil, query.ErrTooLarge
+	}
+	return keys, err
 }
 
 // scan runs a plan over a snapshot.

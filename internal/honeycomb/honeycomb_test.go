@@ -122,6 +122,13 @@ func TestEventsRefusals(t *testing.T) {
 // ask runs a query and returns the rows of its results as JSON.
 func ask(t *testing.T, srv *httptest.Server, dataset, spec string) string {
 	t.Helper()
+	results, _ := askSeries(t, srv, dataset, spec)
+	return results
+}
+
+// askSeries runs a query and returns the rows of its results and of its series as JSON.
+func askSeries(t *testing.T, srv *httptest.Server, dataset, spec string) (results, series string) {
+	t.Helper()
 	code, text := call(t, srv, "POST", "/1/queries/"+dataset, goodKey, spec)
 	var q struct{ ID string }
 	if err := json.Unmarshal([]byte(text), &q); err != nil || code != 200 {
@@ -143,11 +150,14 @@ func ask(t *testing.T, srv *httptest.Server, dataset, spec string) string {
 	if err := json.Unmarshal([]byte(text), &run); err != nil || code != 200 || !run.Complete || run.Data.Series == nil {
 		t.Fatalf("result of %s: %d %s", spec, code, text)
 	}
-	rows := make([]string, len(run.Data.Results))
-	for i, r := range run.Data.Results {
-		rows[i] = string(r)
+	lines := func(list []json.RawMessage) string {
+		rows := make([]string, len(list))
+		for i, r := range list {
+			rows[i] = string(r)
+		}
+		return strings.Join(rows, "\n")
 	}
-	return strings.Join(rows, "\n")
+	return lines(run.Data.Results), lines(run.Data.Series)
 }
 
 func TestPublishedExample(t *testing.T) {
@@ -237,18 +247,26 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	for spec, want := range map[string]string{
-		`{"calculations":[{"op":"NOPE"}]}`:                              "unknown calculation op",
-		`{"calculations":[{"op":"CONCURRENCY"}]}`:                       "not supported by this server",
-		`{"calculations":[{"op":"SUM"}]}`:                               "needs a column",
-		`{"breakdowns":["nope"]}`:                                       "unknown column",
-		`{"filters":[{"column":"name","op":"exists","value":1}]}`:       "takes no value",
-		`{"filters":[{"column":"name","op":"in","value":1}]}`:           "needs an array",
-		`{"orders":[{"op":"COUNT","column":"name"}]}`:                   "must name a breakdown or a calculation",
-		`{"start_time":5,"end_time":3}`:                                 "the start before the end",
-		`{"formulas":[{"name":"x"}]}`:                                   "formulas are not supported",
-		`{"havings":[{"calculate_op":"SUM","op":">","value":1}]}`:       "must name a calculation",
-		`{"limit":100000}`:                                              "limit must be between",
-		`{"filters":[{"column":"name","op":"does-not-x","value":"x"}]}`: "unknown filter op",
+		`{"calculations":[{"op":"NOPE"}]}`:                                                                            "unknown calculation op",
+		`{"calculations":[{"op":"HISTOGRAM_COUNT"}]}`:                                                                 "not supported by this server",
+		`{"calculations":[{"op":"CONCURRENCY","column":"status"}]}`:                                                   "takes no column",
+		`{"calculations":[{"op":"RATE_SUM"}]}`:                                                                        "needs a column",
+		`{"calculations":[{"op":"MAX","column":"root.status"}]}`:                                                      "relational prefixes are for filters",
+		`{"calculations":[{"op":"COUNT","name":"$bucket"}]}`:                                                          "begins with a dollar sign",
+		`{"breakdowns":["root.name"]}`:                                                                                "relational prefixes in filters only",
+		`{"orders":[{"column":"root.name"}]}`:                                                                         "relational prefixes in filters only",
+		`{"filters":[{"column":"root.nope","op":"exists"}]}`:                                                          `unknown column \"nope\"`,
+		`{"filters":[{"column":"any.name","op":"exists"},{"column":"name","op":"exists"}],"filter_combination":"OR"}`: "need the filter_combination AND",
+		`{"calculations":[{"op":"SUM"}]}`:                                                                             "needs a column",
+		`{"breakdowns":["nope"]}`:                                                                                     "unknown column",
+		`{"filters":[{"column":"name","op":"exists","value":1}]}`:                                                     "takes no value",
+		`{"filters":[{"column":"name","op":"in","value":1}]}`:                                                         "needs an array",
+		`{"orders":[{"op":"COUNT","column":"name"}]}`:                                                                 "must name a breakdown or a calculation",
+		`{"start_time":5,"end_time":3}`:                                                                               "the start before the end",
+		`{"formulas":[{"name":"x"}]}`:                                                                                 "formulas are not supported",
+		`{"havings":[{"calculate_op":"SUM","op":">","value":1}]}`:                                                     "must name a calculation",
+		`{"limit":100000}`:                                                                                            "limit must be between",
+		`{"filters":[{"column":"name","op":"does-not-x","value":"x"}]}`:                                               "unknown filter op",
 	} {
 		if code, text := call(t, srv, "POST", "/1/queries/web", goodKey, spec); code != 422 || !strings.Contains(text, want) {
 			t.Errorf("%s: %d %s, want 422 %s", spec, code, text, want)

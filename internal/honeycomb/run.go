@@ -125,13 +125,17 @@ func Run(ctx context.Context, st store.Store, list []meta.Dataset, s *Spec, now 
 	if where != nil {
 		r.base.Stages = []query.Stage{query.Filter{Where: where}}
 	}
-	if err := r.results(); err != nil {
-		return nil, err
-	}
-	if series {
-		if err := r.series(); err != nil {
-			return nil, err
+	switch {
+	case s.hasDerived():
+		err = r.derive(series)
+	default:
+		err = r.results()
+		if err == nil && series {
+			err = r.series()
 		}
+	}
+	if err != nil {
+		return nil, err
 	}
 	for _, c := range s.calculations() {
 		if c.Op == opHeatmap {
@@ -155,7 +159,11 @@ type runner struct {
 func (r *runner) run(stages ...query.Stage) (*query.Result, error) {
 	q := r.base
 	q.Stages = append(slices.Clone(q.Stages), stages...)
-	res, err := r.store.Query(r.ctx, &q)
+	return r.query(&q)
+}
+
+func (r *runner) query(q *query.Query) (*query.Result, error) {
+	res, err := r.store.Query(r.ctx, q)
 	if err != nil {
 		return nil, fmt.Errorf("run query: %w", err)
 	}

@@ -73,7 +73,7 @@ var percentiles = map[string]float64{
 }
 
 // unbuilt are operators that Honeycomb has and this server refuses.
-var unbuilt = []string{"CONCURRENCY", "RATE_AVG", "RATE_SUM", "RATE_MAX", "COUNT_DATAPOINTS", "HISTOGRAM_COUNT"}
+var unbuilt = []string{"COUNT_DATAPOINTS", "HISTOGRAM_COUNT"}
 
 // key is the name of a calculation in an answer.
 func (c Calculation) key() string {
@@ -121,8 +121,19 @@ func (s *Spec) Validate(known func(column string) bool) error {
 		switch {
 		case slices.Contains(unbuilt, c.Op):
 			return invalid("calculation op %q is not supported by this server", c.Op)
+		case strings.HasPrefix(c.Name, "$"):
+			return invalid("the name %q of a calculation begins with a dollar sign", c.Name)
+		case relational(c.Column):
+			return invalid("calculation of %q: relational prefixes are for filters", c.Column)
+		case c.Op == opConcurrency:
+			if c.Column != "" {
+				return invalid("calculation op %q takes no column", c.Op)
+			}
+			if err := check(durationColumn); err != nil {
+				return err
+			}
 		case c.Op == "COUNT":
-		case !isPercentile && !slices.Contains([]string{"SUM", "AVG", "COUNT_DISTINCT", "MAX", "MIN", opHeatmap}, c.Op):
+		case !isPercentile && !c.derived() && !slices.Contains([]string{"SUM", "AVG", "COUNT_DISTINCT", "MAX", "MIN", opHeatmap}, c.Op):
 			return invalid("unknown calculation op %q", c.Op)
 		case c.Column == "":
 			return invalid("calculation op %q needs a column", c.Op)
@@ -138,12 +149,19 @@ func (s *Spec) Validate(known func(column string) bool) error {
 		keys[c.key()] = true
 	}
 	for _, b := range s.Breakdowns {
+		if relational(b) {
+			return invalid("breakdown by %q: this server has relational prefixes in filters only", b)
+		}
 		if err := check(b); err != nil {
 			return err
 		}
 	}
 	for _, f := range s.Filters {
-		if err := check(f.Column); err != nil {
+		prefix, name := cutRelation(f.Column)
+		if prefix != "" && s.FilterCombination == "OR" {
+			return invalid("filter of %q: relational prefixes need the filter_combination AND", f.Column)
+		}
+		if err := check(name); err != nil {
 			return err
 		}
 		if _, err := f.lower(); err != nil {
@@ -154,6 +172,9 @@ func (s *Spec) Validate(known func(column string) bool) error {
 		return invalid("filter_combination must be AND or OR")
 	}
 	for _, o := range s.Orders {
+		if relational(o.Column) {
+			return invalid("order by %q: this server has relational prefixes in filters only", o.Column)
+		}
 		if !slices.Contains(s.Breakdowns, o.Column) || o.Op != "" {
 			if !keys[Calculation{Op: o.Op, Column: o.Column}.key()] || o.Op == opHeatmap {
 				return invalid("orders must name a breakdown or a calculation")
@@ -215,7 +236,7 @@ var ladder = []int64{1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
 // else the smallest of the ladder that gives at most 240.
 func (s *Spec) granularity(from, to time.Time) time.Duration {
 	length := int64(to.Sub(from) / time.Second)
-	if g := s.Granularity; g > 0 && g >= length/1000 {
+	if g := s.Granularity; g > 0 && g >= (length+999)/1000 {
 		return time.Duration(g) * time.Second
 	}
 	for _, g := range ladder {
@@ -239,15 +260,59 @@ func column(name string) query.Expr {
 	return query.Field{Name: name}
 }
 
-// where is the spec's WHERE clause, nil when there is none.
+// relations are the prefixes of columns that stand for a field of another span.
+var relations = []string{"root", "parent", "child", "any", "any2", "any3", "none"}
+
+// cutRelation returns the relational prefix of a column, "" without one, and the rest.
+func cutRelation(column string) (prefix, name string) {
+	prefix, name, ok := strings.Cut(column, ".")
+	if !ok || name == "" || !slices.Contains(relations, prefix) {
+		return "", column
+	}
+	return prefix, name
+}
+
+func relational(column string) bool {
+	prefix, _ := cutRelation(column)
+	return prefix != ""
+}
+
+// related holds for the rows that have a span of the relation for which where holds.
+func related(prefix string, where query.Expr) query.Expr {
+	switch prefix {
+	case "root":
+		return query.Exists{Over: query.SameTrace{}, Where: query.All(column("is_root"), where)}
+	case "parent":
+		return query.Exists{Over: query.Parent{}, Where: where}
+	case "child":
+		return query.Exists{Over: query.Child{}, Where: where}
+	case "none":
+		return query.Not{X: query.Exists{Over: query.SameTrace{}, Where: where}}
+	default:
+		return query.Exists{Over: query.SameTrace{}, Where: where}
+	}
+}
+
+// where is the spec's WHERE clause, nil when there is none. Conditions with one prefix are about
+// one span.
 func (s *Spec) where() (query.Expr, error) {
 	var list []query.Expr
+	others := map[string][]query.Expr{}
 	for _, f := range s.Filters {
 		e, err := f.lower()
 		if err != nil {
 			return nil, err
 		}
+		if prefix, _ := cutRelation(f.Column); prefix != "" {
+			others[prefix] = append(others[prefix], e)
+			continue
+		}
 		list = append(list, e)
+	}
+	for _, prefix := range relations {
+		if x := others[prefix]; x != nil {
+			list = append(list, related(prefix, query.All(x...)))
+		}
 	}
 	if s.FilterCombination == "OR" && len(list) > 0 {
 		return query.Or{X: list}, nil
@@ -255,10 +320,11 @@ func (s *Spec) where() (query.Expr, error) {
 	return query.All(list...), nil
 }
 
-// lower turns a condition into an expression. A missing field makes positive conditions false
+// lower turns a condition into an expression about the span that its prefix names. A missing field makes positive conditions false
 // and negative ones true.
 func (f SpecFilter) lower() (query.Expr, error) {
-	x := column(f.Column)
+	_, name := cutRelation(f.Column)
+	x := column(name)
 	if base, ok := strings.CutPrefix(f.Op, "does-not-"); ok {
 		positive := map[string]string{"exist": "exists", "contain": "contains", "start-with": "starts-with", "end-with": "ends-with"}[base]
 		if positive == "" {
@@ -323,6 +389,9 @@ func (s *Spec) aggs() []query.Agg {
 		a := query.Agg{Name: c.key(), Weighted: true}
 		if c.Column != "" {
 			a.Arg = column(c.Column)
+		}
+		if c.derived() {
+			continue
 		}
 		switch c.Op {
 		case opHeatmap:

@@ -61,6 +61,9 @@ type inode struct {
 	last   []byte // what it held when it lost its name
 	synced []byte
 	folder bool
+	// spoilt says that a sync failed: the kernel may take what it could not write for written,
+	// so no later sync is believed.
+	spoilt bool
 }
 
 func (n *inode) now() []byte {
@@ -122,10 +125,16 @@ func (d *testDisk) rename(from, to string, n *inode) {
 func (d *testDisk) disk() disk {
 	os1 := unsynced()
 	keep := func(f *os.File) error {
-		if n := d.live[f.Name()]; n != nil {
+		if n := d.live[f.Name()]; n != nil && !n.spoilt {
 			n.synced = n.now()
 		}
 		return nil
+	}
+	spoil := func(f *os.File, err error) error {
+		if n := d.live[f.Name()]; n != nil {
+			n.spoilt = true
+		}
+		return err
 	}
 	return disk{
 		open: func(path string, flag int) (*os.File, error) {
@@ -159,13 +168,13 @@ func (d *testDisk) disk() disk {
 		},
 		sync: func(f *os.File) error {
 			if err := d.step("sync " + f.Name()); err != nil {
-				return err
+				return spoil(f, err)
 			}
 			return keep(f)
 		},
 		datasync: func(f *os.File) error {
 			if err := d.step("datasync " + f.Name()); err != nil {
-				return err
+				return spoil(f, err)
 			}
 			return keep(f)
 		},

@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"math"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -133,6 +134,55 @@ func TestRunnerAgreesWithOracle(t *testing.T) {
 		}
 		if d := querytest.Diff(got, want, ordered); d != "" {
 			t.Fatalf("stages %v: %s", q.Stages, d)
+		}
+	}
+}
+
+func TestSpread(t *testing.T) {
+	type part struct {
+		bucket int64
+		share  float64
+	}
+	for name, c := range map[string]struct {
+		at     int64
+		length event.Value
+		want   []part
+	}{
+		"within one":            {12, event.Int(4), []part{{10, 0.4}}},
+		"over three":            {18, event.Int(14), []part{{10, 0.2}, {20, 1}, {30, 0.4}}},
+		"up to the border":      {10, event.Int(10), []part{{10, 1}}},
+		"begun before":          {-1000, event.Int(1012), []part{{0, 1}, {10, 0.2}}},
+		"over before":           {-1000, event.Int(1005), nil},
+		"after":                 {35, event.Int(1), nil},
+		"in the cut first":      {0, event.Int(6), []part{{0, 0.2}}},
+		"without end":           {31, event.Float(math.Inf(1)), []part{{30, 0.8}}},
+		"all of time":           {math.MinInt64, event.Float(1e300), []part{{0, 1}, {10, 1}, {20, 1}, {30, 1}}},
+		"whole nanoseconds":     {20, event.Float(1.9), []part{{20, 0.1}}},
+		"less than one":         {20, event.Float(0.9), nil},
+		"no length":             {20, event.Int(0), nil},
+		"negative":              {20, event.Int(-5), nil},
+		"not a number":          {20, event.Float(math.NaN()), nil},
+		"text is not a length":  {20, event.String("5"), nil},
+		"missing is not either": {20, event.Value{}, nil},
+	} {
+		// Of the first bucket 5 to 10 is looked at, of the last 30 to 35.
+		s := query.Spread{Name: "b", Part: "p", Length: query.Field{Name: "n"}, Step: 10, From: 5, To: 35}
+		q := query.Query{Stages: []query.Stage{s, query.Project{Fields: query.FieldsNamed("b", "p")}}}
+		if err := q.Check(); err != nil {
+			t.Fatal(err)
+		}
+		r := query.NewRunner(q.Stages, nil)
+		r.Push(querytest.Row{event.FieldTime: event.Int(c.at), "n": c.length})
+		res, err := r.Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []part
+		for _, row := range res.Rows {
+			got = append(got, part{row[0].Int(), row[1].Float()})
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }

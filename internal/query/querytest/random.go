@@ -113,7 +113,7 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 	agg := query.Aggregate{}
 	if rnd.IntN(4) == 0 {
 		from := Epoch.Add(time.Duration(rnd.Int64N(int64(time.Hour)))).UnixNano()
-		step := int64(1+rnd.IntN(3000)) * int64(time.Millisecond)
+		step := int64(time.Millisecond) + rnd.Int64N(int64(3*time.Second))
 		q.Stages = append(q.Stages, query.Spread{
 			Name: "in", Part: "part", Step: step, From: from, To: from + rnd.Int64N(query.MaxSpread)*step/4,
 			Length: query.Call{Fn: "mul", Args: []query.Expr{query.Field{Name: "duration_ms"}, query.Num(1e6 * (1 + rnd.Int64N(60)))}},

@@ -195,15 +195,15 @@ func (s *subject) settle(dir string, quiet time.Duration) bool {
 	cpu, was := s.cpu(), contentOf(dir)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
-	for now := range tick.C {
+	for at := range tick.C {
 		// A server at rest still uses a little.
-		if c, is := s.cpu(), contentOf(dir); is != was || c-cpu > 0.03*now.Sub(since).Seconds()+0.02 {
-			cpu, was, since = c, is, now
+		if c, is := s.cpu(), contentOf(dir); is != was || c-cpu > 0.03*at.Sub(since).Seconds()+0.02 {
+			cpu, was, since = c, is, at
 		}
-		if now.Sub(since) >= quiet {
+		if at.Sub(since) >= quiet {
 			return true
 		}
-		if now.Sub(began) >= idleLimit {
+		if at.Sub(began) >= idleLimit {
 			return false
 		}
 	}

@@ -336,38 +336,19 @@ func (a *aggregator) addSource(acc query.Accumulator, arg *argument, v *values, 
 		a.addCoded(acc, v, weights)
 		return
 	}
-	switch v.vec.Encoding {
-	case colfile.Split:
-		if v.vec.Valid == nil && len(a.sel) == v.vec.N {
-			acc.AddFloats(a.groups, v.vec.Floats, weights)
-			return
-		}
+	every := v.vec.Valid == nil && len(a.sel) == v.vec.N
+	switch {
+	case v.vec.Encoding == colfile.Split && every:
+		acc.AddFloats(a.groups, v.vec.Floats, weights)
+	case v.vec.Encoding == colfile.Split:
 		p := a.picked(weights)
-		for i, r := range a.sel {
-			if v.vec.Has(int(r)) {
-				p.groups = append(p.groups, a.groups[i])
-				p.floats = append(p.floats, v.vec.Floats[r])
-				if weights != nil {
-					p.weights = append(p.weights, weights[i])
-				}
-			}
-		}
+		p.floats = pick(a, v, v.vec.Floats, p.floats, weights)
 		acc.AddFloats(p.groups, p.floats, p.weights)
-	case colfile.Delta:
-		if v.vec.Valid == nil && len(a.sel) == v.vec.N {
-			acc.AddInts(a.groups, v.vec.Nums, weights)
-			return
-		}
+	case v.vec.Encoding == colfile.Delta && every:
+		acc.AddInts(a.groups, v.vec.Nums, weights)
+	case v.vec.Encoding == colfile.Delta:
 		p := a.picked(weights)
-		for i, r := range a.sel {
-			if v.vec.Has(int(r)) {
-				p.groups = append(p.groups, a.groups[i])
-				p.ints = append(p.ints, v.vec.Nums[r])
-				if weights != nil {
-					p.weights = append(p.weights, weights[i])
-				}
-			}
-		}
+		p.ints = pick(a, v, v.vec.Nums, p.ints, weights)
 		acc.AddInts(p.groups, p.ints, p.weights)
 	default:
 		for i, r := range a.sel {
@@ -376,6 +357,22 @@ func (a *aggregator) addSource(acc query.Accumulator, arg *argument, v *values, 
 			}
 		}
 	}
+}
+
+// pick appends the values of the selected rows that have one to out, and their groups and weights
+// to those that are picked.
+func pick[T any](a *aggregator, v *values, vals, out []T, weights []float64) []T {
+	p := &a.pick
+	for i, r := range a.sel {
+		if v.vec.Has(int(r)) {
+			p.groups = append(p.groups, a.groups[i])
+			out = append(out, vals[r])
+			if weights != nil {
+				p.weights = append(p.weights, weights[i])
+			}
+		}
+	}
+	return out
 }
 
 func (a *aggregator) addCoded(acc query.Accumulator, v *values, weights []float64) {

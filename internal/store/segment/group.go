@@ -133,7 +133,7 @@ func (k *key) float(f float64) uint32 {
 	return k.lastID
 }
 
-// number gives each selected row of the page the number of its value.
+// numberRows gives each selected row of the page the number of its value.
 func (k *key) numberRows(s *scanner, sel []int32, out []uint32) {
 	if k.field == "" {
 		k.computed(s, sel, out)

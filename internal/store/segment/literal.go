@@ -1,7 +1,6 @@
 package segment
 
 import (
-	"math/bits"
 	"regexp/syntax"
 
 	"github.com/trefoil-o11y/trefoil/internal/query"
@@ -37,5 +36,3 @@ func literalOf(re string) query.Text {
 	walk(tree.Simplify())
 	return best
 }
-
-func trailing(b uint64) int { return bits.TrailingZeros64(b) }

@@ -473,14 +473,7 @@ func (p *ofField) one(v *values, keep bitmap) {
 	case p.compare != nil && v.vec.Encoding == colfile.Delta:
 		compareInts(p, v, keep)
 	default:
-		for k := range keep {
-			for b := keep[k]; b != 0; b &= b - 1 {
-				x := v.at(k<<6 + trailing(b))
-				if ok := p.missing; x.Missing() && !ok || !x.Missing() && !p.test(x) {
-					keep[k] &^= b & -b
-				}
-			}
-		}
+		slowly(p, v, keep)
 	}
 }
 
@@ -567,15 +560,19 @@ func compareFloats(p *ofField, v *values, keep bitmap) {
 		slowly(p, v, keep)
 		return
 	}
+	between(p, v, keep, v.vec.Floats, lo, hi)
+}
+
+// between keeps the rows whose value is in a range, ends included.
+func between[T int64 | float64](p *ofField, v *values, keep bitmap, vals []T, lo, hi T) {
 	for k, w := range keep {
 		if w == 0 {
 			continue
 		}
 		base := k << 6
-		floats := v.vec.Floats[base:min(base+64, len(v.vec.Floats))]
 		var out uint64
-		for i, f := range floats {
-			if f >= lo && f <= hi {
+		for i, x := range vals[base:min(base+64, len(vals))] {
+			if x >= lo && x <= hi {
 				out |= 1 << i
 			}
 		}
@@ -602,20 +599,7 @@ func compareInts(p *ofField, v *values, keep bitmap) {
 		return
 	}
 	lo, hi := intBounds(p.compare.Op, k.Int())
-	for k, w := range keep {
-		if w == 0 {
-			continue
-		}
-		base := k << 6
-		nums := v.vec.Nums[base:min(base+64, len(v.vec.Nums))]
-		var out uint64
-		for i, n := range nums {
-			if n >= lo && n <= hi {
-				out |= 1 << i
-			}
-		}
-		keep[k] = p.merge(v, k, w, out)
-	}
+	between(p, v, keep, v.vec.Nums, lo, hi)
 }
 
 func intBounds(op query.Op, k int64) (lo, hi int64) {
@@ -639,6 +623,7 @@ func intBounds(op query.Op, k int64) (lo, hi int64) {
 	}
 }
 
+// slowly asks for the value of each row.
 func slowly(p *ofField, v *values, keep bitmap) {
 	keep.each(func(i int) {
 		x := v.at(i)

@@ -66,6 +66,9 @@ func (b bitmap) empty() bool {
 	return true
 }
 
+// trailing is the place of the lowest set bit.
+func trailing(b uint64) int { return bits.TrailingZeros64(b) }
+
 // each calls yield for the set bits in order.
 func (b bitmap) each(yield func(i int)) {
 	for k, w := range b {

@@ -28,6 +28,8 @@ const (
 	maxDictBytes = 8 << 20
 	// maxIntDict is the number of distinct integers up to which they get a dictionary.
 	maxIntDict = 4096
+	// frameBytes is how much of a dictionary is compressed together.
+	frameBytes = 64 << 10
 	// worth is the share of its size to which a chunk must shrink for compression to pay: what
 	// hardly shrinks is read faster as it is.
 	worth = 0.88
@@ -64,11 +66,12 @@ type Encoded struct {
 	body  []byte
 	bloom bloom.SplitBlockFilter
 	text  []byte // compressed
-	raw   int64  // size of the pages before compression
+	ids   []byte
+	raw   int64 // size of the pages before compression
 }
 
 // Size returns the number of bytes that the chunk takes.
-func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text) }
+func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text) + len(e.ids) }
 
 // Encoder makes chunks. It keeps its buffers; one goroutine uses it at a time.
 type Encoder struct {
@@ -82,14 +85,39 @@ type Encoder struct {
 	ints   map[int64]int32
 	grams  textFilter
 
+	seen hashSet
+
 	raw   []byte // pages before compression
-	ends  []int  // where each of them ends in raw
+	pages []rawPage
+	parts []rawFrame // of the dictionary, when it is large
 	small []byte
 }
 
+// rawPage is a page in Encoder.raw.
+type rawPage struct {
+	end    int // behind the page before it
+	levels int // size of its levels, when they are to be read by themselves
+}
+
+// rawFrame is a part of a dictionary: the entries from first on, which begin at a place of its page.
+type rawFrame struct{ first, at int }
+
+// Effort is how much work goes into the size of a file.
+type Effort bool
+
+// The efforts: Fast for what is soon written again, Small for what is kept.
+const (
+	Fast  Effort = false
+	Small Effort = true
+)
+
 // NewEncoder returns an encoder.
-func NewEncoder() *Encoder {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+func NewEncoder(effort Effort) *Encoder {
+	level := zstd.SpeedFastest
+	if effort == Small {
+		level = zstd.SpeedBetterCompression
+	}
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // the options are constants
 	}
@@ -104,7 +132,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 		return nil, fmt.Errorf("encode column %q: %d values for %d rows", c.Name, n, rows)
 	}
 	out := &Encoded{chunk: Chunk{Column: column, Values: n}}
-	e.raw, e.ends = e.raw[:0], e.ends[:0]
+	e.raw, e.pages, e.parts = e.raw[:0], e.pages[:0], e.parts[:0]
 	var body func(lo, hi int) error // appends the values lo..hi to e.raw
 	switch c.Type {
 	case String, Bytes:
@@ -134,6 +162,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 		out.chunk.Encoding = Plain
 		if c.Type == ID16 {
 			out.bloom = e.filter(n, func(i int) []byte { return v.IDs[i*w : i*w+w] })
+			out.ids = e.pageIDs(rows, v.Rows)
 		}
 		body = func(lo, hi int) error {
 			e.raw = append(e.raw, v.IDs[lo*w:hi*w]...)
@@ -142,8 +171,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 	default:
 		return nil, fmt.Errorf("encode column %q: no such type %d", c.Name, c.Type)
 	}
-	type page struct{ rows, values int }
-	var pages []page
+	var sizes []int // rows of each page
 	for at, lo := 0, 0; at < rows; at += PageRows {
 		end := min(at+PageRows, rows)
 		hi := lo
@@ -154,12 +182,16 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 				hi++
 			}
 		}
+		start, levels := len(e.raw), 0
 		if !c.Required {
 			var present []int32
 			if v.Rows != nil {
 				present = v.Rows[lo:hi]
 			}
 			e.raw = e.appendLevels(e.raw, at, end, hi-lo, present)
+			if hi > lo && hi-lo < end-at {
+				levels = len(e.raw) - start
+			}
 		}
 		if c.Type == Time && c.Required {
 			out.chunk.First = append(out.chunk.First, v.Nums[lo])
@@ -169,8 +201,8 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 				return nil, fmt.Errorf("encode column %q: %w", c.Name, err)
 			}
 		}
-		e.ends = append(e.ends, len(e.raw))
-		pages = append(pages, page{end - at, hi - lo})
+		e.pages = append(e.pages, rawPage{len(e.raw), levels})
+		sizes = append(sizes, end-at)
 		lo = hi
 	}
 	out.raw = int64(len(e.raw))
@@ -178,7 +210,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 		if i < 0 {
 			return appendDictHeader(dst, raw, packed, crc, out.chunk.Dict)
 		}
-		return appendDataHeader(dst, raw, packed, crc, pages[i].rows, out.chunk.Encoding.parquet())
+		return appendDataHeader(dst, raw, packed, crc, sizes[i], out.chunk.Encoding.parquet())
 	})
 	return out, nil
 }
@@ -206,58 +238,99 @@ func (e *Encoder) pack(out *Encoded, header func(dst []byte, i int, raw, packed 
 	if out.chunk.Encoding == Dictionary {
 		first = -1
 	}
-	page := func(i int) []byte {
-		i -= first
+	page := func(k int) []byte {
 		lo := 0
-		if i > 0 {
-			lo = e.ends[i-1]
+		if k > 0 {
+			lo = e.pages[k-1].end
 		}
-		return e.raw[lo:e.ends[i]]
+		return e.raw[lo:e.pages[k].end]
 	}
-	n := len(e.ends)
 	// Whether it pays is seen from the first pages.
-	var tried [][]byte
+	var tried []Page
+	e.small = e.small[:0]
 	if len(e.raw) >= 64 {
-		raw, packed := 0, 0
-		for i := first; i < min(first+2, first+n); i++ {
-			p := e.zstd.EncodeAll(page(i), nil)
-			tried = append(tried, p)
-			raw += len(page(i))
-			packed += len(p)
+		raw := 0
+		for k := range min(2, len(e.pages)) {
+			tried = append(tried, e.compress(out, page(k), k+first))
+			raw += len(page(k))
 		}
-		out.chunk.Zstd = float64(packed) <= worth*float64(raw)
+		out.chunk.Zstd = float64(len(e.small)) <= worth*float64(raw)
 	}
-	for i := first; i < first+n && !out.chunk.Zstd; i++ {
-		out.chunk.Zstd = len(page(i)) > maxStored
+	for k := range e.pages {
+		out.chunk.Zstd = out.chunk.Zstd || len(page(k)) > maxStored
 	}
-	out.body = make([]byte, 0, len(e.raw)/2+40*n)
-	for i := first; i < first+n; i++ {
-		raw := page(i)
-		var p Page
+	if !out.chunk.Zstd {
+		out.chunk.Frames = nil
+	}
+	packed := e.small // of the pages that were tried
+	out.body = make([]byte, 0, len(e.raw)/2+40*len(e.pages))
+	for k := range e.pages {
+		raw := page(k)
 		at := len(out.body)
-		if out.chunk.Zstd {
-			if k := i - first; k < len(tried) {
-				e.small = append(e.small[:0], tried[k]...)
-			} else {
-				e.small = e.zstd.EncodeAll(raw, e.small[:0])
-			}
-			p.CRC = crc32.ChecksumIEEE(e.small)
-			out.body = header(out.body, i, len(raw), len(e.small), p.CRC)
-			p.Head = len(out.body) - at
-		} else {
+		var p Page
+		switch {
+		case !out.chunk.Zstd:
 			e.small = appendStored(e.small[:0], raw)
-			p.CRC = crc32.ChecksumIEEE(raw)
-			out.body = header(out.body, i, len(raw), len(e.small), crc32.ChecksumIEEE(e.small))
+			packed = e.small
+			p = Page{CRC: crc32.ChecksumIEEE(raw), Levels: e.pages[k].levels}
+			if p.Levels > 0 {
+				p.LevelsCRC = crc32.ChecksumIEEE(raw[:p.Levels])
+			}
+			p.Size = len(packed)
+			out.body = header(out.body, k+first, len(raw), p.Size, crc32.ChecksumIEEE(packed))
 			p.Head = len(out.body) - at + storedHead
+		case k < len(tried):
+			p = tried[k]
+			out.body = header(out.body, k+first, len(raw), p.Size, p.CRC)
+			p.Head = len(out.body) - at
+		default:
+			e.small = e.small[:0]
+			p = e.compress(out, raw, k+first)
+			packed = e.small
+			out.body = header(out.body, k+first, len(raw), p.Size, p.CRC)
+			p.Head = len(out.body) - at
 		}
-		out.body = append(out.body, e.small...)
+		out.body = append(out.body, packed[:p.Size]...)
+		packed = packed[p.Size:]
 		p.Size = len(out.body) - at
-		if i < 0 {
+		if k+first < 0 {
 			out.chunk.DictPage = p
 		} else {
 			out.chunk.Pages = append(out.chunk.Pages, p)
 		}
 	}
+}
+
+// compress appends a page to e.small, in the frames that it is to have. The page that it returns
+// has no header yet.
+func (e *Encoder) compress(out *Encoded, raw []byte, i int) Page {
+	var p Page
+	at := len(e.small)
+	if i < 0 && len(e.parts) > 0 {
+		out.chunk.Frames = nil
+		for k, part := range e.parts {
+			end := len(raw)
+			if k+1 < len(e.parts) {
+				end = e.parts[k+1].at
+			}
+			from := len(e.small)
+			e.small = e.zstd.EncodeAll(raw[part.at:end], e.small)
+			out.chunk.Frames = append(out.chunk.Frames, Frame{part.first, len(e.small) - from, crc32.ChecksumIEEE(e.small[from:])})
+		}
+	} else {
+		k := i
+		if out.chunk.Encoding == Dictionary {
+			k++
+		}
+		levels := e.pages[k].levels
+		if levels > 0 {
+			e.small = e.zstd.EncodeAll(raw[:levels], e.small)
+			p.Levels, p.LevelsCRC = len(e.small)-at, crc32.ChecksumIEEE(e.small[at:])
+		}
+		e.small = e.zstd.EncodeAll(raw[levels:], e.small)
+	}
+	p.Size, p.CRC = len(e.small)-at, crc32.ChecksumIEEE(e.small[at:])
+	return p
 }
 
 const (
@@ -319,7 +392,7 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 	if !dict {
 		out.chunk.Encoding = Lengths
 		if c.Type == String {
-			e.stringFilters(out, n, func(i int) string { return v.Dict[v.Codes[i]] })
+			e.stringFilters(out, n, func(i int) string { return v.Dict[v.Codes[i]] }, pagesOf(v.Rows))
 		}
 		return func(lo, hi int) (err error) {
 			e.codes = e.codes[:0]
@@ -335,13 +408,16 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 		}
 	}
 	out.chunk.Encoding, out.chunk.Dict = Dictionary, len(e.used)
-	e.stringFilters(out, len(e.used), func(i int) string { return v.Dict[e.used[i]] })
-	for _, g := range e.used {
+	e.stringFilters(out, len(e.used), func(i int) string { return v.Dict[e.used[i]] }, nil)
+	for i, g := range e.used {
+		if k := len(e.parts); total >= 2*frameBytes && (k == 0 || len(e.raw)-e.parts[k-1].at >= frameBytes) {
+			e.parts = append(e.parts, rawFrame{i, len(e.raw)})
+		}
 		s := v.Dict[g]
 		e.raw = binary.LittleEndian.AppendUint32(e.raw, uint32(len(s)))
 		e.raw = append(e.raw, s...)
 	}
-	e.ends = append(e.ends, len(e.raw))
+	e.pages = append(e.pages, rawPage{end: len(e.raw)})
 	return func(lo, hi int) error {
 		e.codes = e.codes[:0]
 		for _, g := range v.Codes[lo:hi] {
@@ -383,9 +459,19 @@ func (e *Encoder) appendCodes(dict int) (err error) {
 	return err
 }
 
+// pagesOf returns a function that tells the page of a value; rows are those that have one, nil for
+// all.
+func pagesOf(rows []int32) func(i int) int {
+	if rows == nil {
+		return func(i int) int { return i / PageRows }
+	}
+	return func(i int) int { return int(rows[i]) / PageRows }
+}
+
 // stringFilters makes the filters of n strings: text gets one for what it contains, shorter
-// strings, when they are many, one for the whole of them.
-func (e *Encoder) stringFilters(out *Encoded, n int, at func(i int) string) {
+// strings, when they are many, one for the whole of them. The text filter tells pages apart when
+// page gives them.
+func (e *Encoder) stringFilters(out *Encoded, n int, at func(i int) string, page func(i int) int) {
 	if n < bloomEntries {
 		return
 	}
@@ -394,11 +480,18 @@ func (e *Encoder) stringFilters(out *Encoded, n int, at func(i int) string) {
 		total += len(at(i))
 	}
 	if total >= n*bloomText {
-		e.grams.reset(n)
+		pages := 1
+		if page != nil {
+			pages = page(n-1) + 1
+		}
+		e.grams.reset(n, pages)
 		for i := range n {
+			if page != nil {
+				e.grams.page = page(i)
+			}
 			e.grams.add(at(i))
 		}
-		out.text = e.zstd.EncodeAll(e.grams.bits, nil)
+		out.text, out.chunk.TextWidth = e.zstd.EncodeAll(e.grams.bits, nil), e.grams.width
 	}
 	if total < n*128 {
 		out.bloom = e.filter(n, func(i int) []byte {
@@ -430,7 +523,7 @@ func (e *Encoder) integers(out *Encoded, c Column, v Values) func(lo, hi int) er
 		for _, x := range e.nums {
 			e.raw = binary.LittleEndian.AppendUint64(e.raw, uint64(x))
 		}
-		e.ends = append(e.ends, len(e.raw))
+		e.pages = append(e.pages, rawPage{end: len(e.raw)})
 		last, code := v.Nums[0], int32(0)
 		return func(lo, hi int) error {
 			e.codes = e.codes[:0]

@@ -1,30 +1,46 @@
 package colfile
 
-// A text filter answers whether some string of a chunk may contain a text. It is a bitmap of
-// the runs of gramLen bytes, ASCII letters in lower case, that occur. Runs with two digits or
-// more are left out: numbers and random ids have all of them.
+// A text filter answers which pages of a chunk may have a string that contains a text. It knows
+// the runs of gramLen bytes, ASCII letters in lower case, that occur: with a width it has that many
+// bytes for each, with a bit for each page; without, a bit that stands for all pages. Runs with two
+// digits or more are left out: numbers and random ids have all of them.
 const (
 	gramLen = 4
-	// minTextBits and maxTextBits bound the size of the bitmap.
+	// minTextBits and maxTextBits bound the size of a filter without width, and maxTextRuns that of
+	// one with a width.
 	minTextBits = 1 << 13
 	maxTextBits = 1 << 19
+	maxTextRuns = 1 << 16
 )
 
 type textFilter struct {
-	bits []byte
+	bits  []byte
+	width int
+	page  int // that strings are added to
 }
 
-// reset empties the filter and makes it fit n strings.
-func (f *textFilter) reset(n int) {
+// reset empties the filter and makes it fit n strings on so many pages.
+func (f *textFilter) reset(n, pages int) {
+	f.width, f.page = 0, 0
 	size := minTextBits
 	for size < n*4 && size < maxTextBits {
 		size *= 2
 	}
-	if cap(f.bits) < size/8 {
-		f.bits = make([]byte, size/8)
+	size /= 8
+	if pages > 1 && pages <= maskedPages {
+		f.width = (pages + 7) / 8
+		size = min(size*8, maxTextRuns) * f.width
 	}
-	f.bits = f.bits[:size/8]
+	f.bits = grown(f.bits, size)
 	clear(f.bits)
+}
+
+// runs returns the number of runs that the filter tells apart, a power of two.
+func (f *textFilter) runs() int {
+	if f.width == 0 {
+		return len(f.bits) * 8
+	}
+	return len(f.bits) / f.width
 }
 
 // lowered maps bytes: ASCII letters to lower case, the rest to itself.
@@ -70,10 +86,11 @@ func gramHash(g uint32) uint32 {
 }
 
 func (f *textFilter) add(s string) {
-	mask := uint32(len(f.bits)*8 - 1)
 	if len(s) < gramLen {
 		return
 	}
+	mask := uint32(f.runs() - 1)
+	at, bit := f.page>>3, byte(1)<<(f.page&7)
 	var gram, digits uint32
 	for i := range len(s) {
 		c := lowered[s[i]]
@@ -83,16 +100,29 @@ func (f *textFilter) add(s string) {
 			digits |= 1
 		}
 		if c >= 0x80 && foldsToASCII(gram) {
-			for i := range f.bits {
-				f.bits[i] = 0xff
-			}
+			f.addAll()
 			return
 		}
 		if d := digits & (1<<gramLen - 1); i < gramLen-1 || d&(d-1) != 0 {
 			continue
 		}
 		h := gramHash(gram) & mask
-		f.bits[h>>3] |= 1 << (h & 7)
+		if f.width == 0 {
+			f.bits[h>>3] |= 1 << (h & 7)
+		} else {
+			f.bits[int(h)*f.width+at] |= bit
+		}
+	}
+}
+
+// addAll makes the filter say that everything may be on the page.
+func (f *textFilter) addAll() {
+	if f.width == 0 {
+		fill(f.bits, 0xff)
+		return
+	}
+	for i := f.page >> 3; i < len(f.bits); i += f.width {
+		f.bits[i] |= 1 << (f.page & 7)
 	}
 }
 
@@ -103,21 +133,32 @@ func foldsToASCII(last uint32) bool {
 	return last&0xffffff == 0xe284aa || last&0xffff == 0xc5bf || last&0xffff == 0xc4b0
 }
 
-// mayContain reports whether a string with s in it may have been added. With fold the case of
-// letters does not count.
-func mayContain(filter []byte, s string, fold bool) bool {
-	if len(filter) == 0 || len(filter)&(len(filter)-1) != 0 {
-		return true
+// pagesWith returns the pages, a bit for each, on which a string with s in it may have been added.
+// With fold the case of letters does not count.
+func (f *textFilter) pagesWith(s string, fold bool) uint32 {
+	n := f.runs()
+	if n == 0 || n&(n-1) != 0 {
+		return everyPage
 	}
-	mask := uint32(len(filter)*8 - 1)
-	may := true
+	hash := uint32(n - 1)
+	pages := everyPage
 	eachGram(s, func(g uint32) bool {
 		if fold && g&0x80808080 != 0 {
 			return true // only the case of ASCII letters is known here
 		}
-		h := gramHash(g) & mask
-		may = filter[h>>3]&(1<<(h&7)) != 0
-		return may
+		h := gramHash(g) & hash
+		if f.width == 0 {
+			if f.bits[h>>3]&(1<<(h&7)) == 0 {
+				pages = 0
+			}
+			return pages != 0
+		}
+		var word uint32
+		for i, b := range f.bits[int(h)*f.width:][:f.width] {
+			word |= uint32(b) << (8 * i)
+		}
+		pages &= word
+		return pages != 0
 	})
-	return may
+	return pages
 }

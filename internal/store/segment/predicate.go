@@ -32,9 +32,11 @@ type (
 		missing bool
 		test    func(v event.Value) bool
 		compare *query.Compare // of the field with a constant number, when e is that
-		needle  *query.Text    // of the field, when e is that
+		needle  *query.Text    // what the field must contain, when e says so
 		equal   []string       // the strings one of which the field must be, when e says so
 		present bool           // e holds for every finite number, and for no missing value
+		// contains reports whether e says of a string no more than that it contains the needle.
+		contains bool
 	}
 	inTraces struct {
 		ids    map[event.TraceID]struct{}
@@ -179,8 +181,8 @@ func (p *ofField) special(e query.Expr) {
 		if !isField(e.X) {
 			return
 		}
-		p.needle = &e
-		if e.Op == query.Contains && !e.Fold {
+		p.needle, p.contains = &e, e.Op == query.Contains && !e.Fold
+		if p.contains {
 			p.test = func(v event.Value) bool {
 				if v.Kind() != event.KindString {
 					return e.Coerce && strings.Contains(v.Text(), e.S)
@@ -526,6 +528,8 @@ func (p *ofField) one(v *values, keep bitmap) {
 		compareFloats(p, v, keep)
 	case p.compare != nil && v.vec.Encoding == colfile.Delta:
 		compareInts(p, v, keep)
+	case v.vec.Encoding == colfile.Lengths && p.searchable(v, keep):
+		p.search(v, keep)
 	default:
 		slowly(p, v, keep)
 	}

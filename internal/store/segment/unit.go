@@ -100,6 +100,7 @@ type values struct {
 	list   []string      // of columns of batches
 	loaded bool          // dict is read
 
+	lower    []byte    // the texts of vec in lower case
 	verdicts [][]uint8 // by predicate: what it says of each entry, see predicate.go
 	pages    []int64   // by predicate: the pages on which it may hold, see predicate.go
 	codes    [][]uint32
@@ -201,7 +202,7 @@ func (s *scanner) newValues(name string, t colfile.Type) *values {
 	if n := len(s.free); n > 0 {
 		v, s.free = s.free[n-1], s.free[:n-1]
 	}
-	*v = values{field: name, typ: t, header: -1, page: -1, vec: v.vec, verdicts: v.verdicts[:0], pages: v.pages[:0], codes: v.codes[:0], hashes: v.hashes[:0]}
+	*v = values{field: name, typ: t, header: -1, page: -1, vec: v.vec, lower: v.lower, verdicts: v.verdicts[:0], pages: v.pages[:0], codes: v.codes[:0], hashes: v.hashes[:0]}
 	return v
 }
 

@@ -487,10 +487,11 @@ func (e *Encoder) stringFilters(out *Encoded, n int, at func(i int) string, page
 		e.grams.reset(n, pages)
 		for i := range n {
 			if page != nil {
-				e.grams.page = page(i)
+				e.grams.turn(page(i))
 			}
 			e.grams.add(at(i))
 		}
+		e.grams.end()
 		out.text, out.chunk.TextWidth = e.zstd.EncodeAll(e.grams.bits, nil), e.grams.width
 	}
 	if total < n*128 {

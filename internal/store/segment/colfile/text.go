@@ -1,5 +1,10 @@
 package colfile
 
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
 // A text filter answers which pages of a chunk may have a string that contains a text. It knows
 // the runs of gramLen bytes, ASCII letters in lower case, that occur: with a width it has that many
 // bytes for each, with a bit for each page; without, a bit that stands for all pages. Runs with two
@@ -16,23 +21,52 @@ const (
 type textFilter struct {
 	bits  []byte
 	width int
-	page  int // that strings are added to
+	// page is what strings are added to, and here has a bit for each run that is on it: it is
+	// small enough for the processor's nearest cache, unlike bits of many pages.
+	page int
+	here []uint64
 }
 
 // reset empties the filter and makes it fit n strings on so many pages.
 func (f *textFilter) reset(n, pages int) {
 	f.width, f.page = 0, 0
-	size := minTextBits
-	for size < n*4 && size < maxTextBits {
-		size *= 2
+	runs := minTextBits
+	for runs < n*4 && runs < maxTextBits {
+		runs *= 2
 	}
-	size /= 8
+	size := runs / 8
 	if pages > 1 && pages <= maskedPages {
-		f.width = (pages + 7) / 8
-		size = min(size*8, maxTextRuns) * f.width
+		f.width, runs = (pages+7)/8, maxTextRuns
+		size = runs * f.width
 	}
-	f.bits = grown(f.bits, size)
+	f.bits, f.here = grown(f.bits, size), grown(f.here, runs/64)
 	clear(f.bits)
+	clear(f.here)
+}
+
+// turn goes on with another page.
+func (f *textFilter) turn(page int) {
+	if f.width > 0 && page != f.page {
+		f.end()
+		clear(f.here)
+		f.page = page
+	}
+}
+
+// end puts what the page has into bits.
+func (f *textFilter) end() {
+	if f.width == 0 {
+		for k, w := range f.here {
+			binary.LittleEndian.PutUint64(f.bits[8*k:], w)
+		}
+		return
+	}
+	at, bit := f.page>>3, byte(1)<<(f.page&7)
+	for k, w := range f.here {
+		for ; w != 0; w &= w - 1 {
+			f.bits[(k<<6+bits.TrailingZeros64(w))*f.width+at] |= bit
+		}
+	}
 }
 
 // runs returns the number of runs that the filter tells apart, a power of two.
@@ -43,16 +77,22 @@ func (f *textFilter) runs() int {
 	return len(f.bits) / f.width
 }
 
-// lowered maps bytes: ASCII letters to lower case, the rest to itself.
-var lowered = func() (t [256]byte) {
+// What is known of a byte: ASCII letters in lower case, the rest as it is, and whether it is a
+// digit.
+var letters = func() (t [256]uint16) {
 	for i := range t {
-		t[i] = byte(i)
+		t[i] = uint16(i)
 		if i >= 'A' && i <= 'Z' {
 			t[i] += 'a' - 'A'
+		}
+		if i >= '0' && i <= '9' {
+			t[i] |= isDigit
 		}
 	}
 	return t
 }()
+
+const isDigit = 1 << 8
 
 // eachGram calls yield for the runs of s that filters hold, until it returns false.
 func eachGram(s string, yield func(g uint32) bool) {
@@ -62,12 +102,9 @@ func eachGram(s string, yield func(g uint32) bool) {
 	var gram uint32
 	var digits uint32 // a bit for each of the last bytes that is a digit
 	for i := range len(s) {
-		c := lowered[s[i]]
-		gram = gram<<8 | uint32(c)
-		digits <<= 1
-		if c-'0' < 10 {
-			digits |= 1
-		}
+		c := letters[s[i]]
+		gram = gram<<8 | uint32(byte(c))
+		digits = digits<<1 | uint32(c/isDigit)
 		if i < gramLen-1 {
 			continue
 		}
@@ -89,40 +126,25 @@ func (f *textFilter) add(s string) {
 	if len(s) < gramLen {
 		return
 	}
-	mask := uint32(f.runs() - 1)
-	at, bit := f.page>>3, byte(1)<<(f.page&7)
+	here, mask := f.here, uint32(64*len(f.here)-1)
 	var gram, digits uint32
-	for i := range len(s) {
-		c := lowered[s[i]]
-		gram = gram<<8 | uint32(c)
-		digits <<= 1
-		if c-'0' < 10 {
-			digits |= 1
-		}
-		if c >= 0x80 && foldsToASCII(gram) {
-			f.addAll()
+	for i := range gramLen - 1 {
+		c := letters[s[i]]
+		gram = gram<<8 | uint32(byte(c))
+		digits = digits<<1 | uint32(c/isDigit)
+	}
+	for i := gramLen - 1; i < len(s); i++ {
+		c := letters[s[i]]
+		gram = gram<<8 | uint32(byte(c))
+		digits = digits<<1 | uint32(c/isDigit)
+		if c&0x80 != 0 && foldsToASCII(gram) {
+			fill(here, ^uint64(0)) // everything may be there
 			return
 		}
-		if d := digits & (1<<gramLen - 1); i < gramLen-1 || d&(d-1) != 0 {
-			continue
+		if d := digits & (1<<gramLen - 1); d&(d-1) == 0 {
+			h := gramHash(gram) & mask
+			here[h>>6] |= 1 << (h & 63)
 		}
-		h := gramHash(gram) & mask
-		if f.width == 0 {
-			f.bits[h>>3] |= 1 << (h & 7)
-		} else {
-			f.bits[int(h)*f.width+at] |= bit
-		}
-	}
-}
-
-// addAll makes the filter say that everything may be on the page.
-func (f *textFilter) addAll() {
-	if f.width == 0 {
-		fill(f.bits, 0xff)
-		return
-	}
-	for i := f.page >> 3; i < len(f.bits); i += f.width {
-		f.bits[i] |= 1 << (f.page & 7)
 	}
 }
 

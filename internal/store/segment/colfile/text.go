@@ -128,12 +128,7 @@ func (f *textFilter) add(s string) {
 	}
 	here, mask := f.here, uint32(64*len(f.here)-1)
 	var gram, digits uint32
-	for i := range gramLen - 1 {
-		c := letters[s[i]]
-		gram = gram<<8 | uint32(byte(c))
-		digits = digits<<1 | uint32(c/isDigit)
-	}
-	for i := gramLen - 1; i < len(s); i++ {
+	for i := range len(s) {
 		c := letters[s[i]]
 		gram = gram<<8 | uint32(byte(c))
 		digits = digits<<1 | uint32(c/isDigit)
@@ -141,7 +136,7 @@ func (f *textFilter) add(s string) {
 			fill(here, ^uint64(0)) // everything may be there
 			return
 		}
-		if d := digits & (1<<gramLen - 1); d&(d-1) == 0 {
+		if d := digits & (1<<gramLen - 1); i >= gramLen-1 && d&(d-1) == 0 {
 			h := gramHash(gram) & mask
 			here[h>>6] |= 1 << (h & 63)
 		}

@@ -3,7 +3,6 @@ package colfile
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"math/bits"
 	"unsafe"
@@ -30,9 +29,6 @@ const (
 	maxIntDict = 4096
 	// frameBytes is how much of a dictionary is compressed together.
 	frameBytes = 64 << 10
-	// worth is the share of its size to which a chunk must shrink for compression to pay: what
-	// hardly shrinks is read faster as it is.
-	worth = 0.88
 )
 
 // Values are those of one column in one group, in the order of the rows.
@@ -75,7 +71,6 @@ func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text
 
 // Encoder makes chunks. It keeps its buffers; one goroutine uses it at a time.
 type Encoder struct {
-	zstd   *zstd.Encoder
 	local  []uint32 // by entry of Values.Dict: index in the chunk's dictionary + 1
 	used   []uint32 // entries of Values.Dict in the order of the chunk's dictionary
 	codes  []int32
@@ -87,20 +82,8 @@ type Encoder struct {
 
 	seen hashSet
 
-	raw   []byte // pages before compression
-	pages []rawPage
-	parts []rawFrame // of the dictionary, when it is large
-	small []byte
+	packer
 }
-
-// rawPage is a page in Encoder.raw.
-type rawPage struct {
-	end    int // behind the page before it
-	levels int // size of its levels, when they are to be read by themselves
-}
-
-// rawFrame is a part of a dictionary: the entries from first on, which begin at a place of its page.
-type rawFrame struct{ first, at int }
 
 // Effort is how much work goes into the size of a file.
 type Effort bool
@@ -121,7 +104,7 @@ func NewEncoder(effort Effort) *Encoder {
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return &Encoder{zstd: z}
+	return &Encoder{packer: packer{zstd: z}}
 }
 
 // Encode makes the chunk of a column; rows is the number of rows of the group. v must have at
@@ -132,7 +115,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 		return nil, fmt.Errorf("encode column %q: %d values for %d rows", c.Name, n, rows)
 	}
 	out := &Encoded{chunk: Chunk{Column: column, Values: n}}
-	e.raw, e.pages, e.parts = e.raw[:0], e.pages[:0], e.parts[:0]
+	e.begin(out)
 	var body func(lo, hi int) error // appends the values lo..hi to e.raw
 	switch c.Type {
 	case String, Bytes:
@@ -160,6 +143,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 	case ID16, ID8:
 		w := c.Type.width()
 		out.chunk.Encoding = Plain
+		e.large = min(rows, PageRows)*w+levelBytes > maxStored
 		if c.Type == ID16 {
 			out.bloom = e.filter(n, func(i int) []byte { return v.IDs[i*w : i*w+w] })
 			out.ids = e.pageIDs(rows, v.Rows)
@@ -171,7 +155,6 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 	default:
 		return nil, fmt.Errorf("encode column %q: no such type %d", c.Name, c.Type)
 	}
-	var sizes []int // rows of each page
 	for at, lo := 0, 0; at < rows; at += PageRows {
 		end := min(at+PageRows, rows)
 		hi := lo
@@ -201,17 +184,10 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 				return nil, fmt.Errorf("encode column %q: %w", c.Name, err)
 			}
 		}
-		e.pages = append(e.pages, rawPage{len(e.raw), levels})
-		sizes = append(sizes, end-at)
+		e.cut(rawPage{rows: end - at, levels: levels})
 		lo = hi
 	}
-	out.raw = int64(len(e.raw))
-	e.pack(out, func(dst []byte, i int, raw, packed int, crc uint32) []byte {
-		if i < 0 {
-			return appendDictHeader(dst, raw, packed, crc, out.chunk.Dict)
-		}
-		return appendDataHeader(dst, raw, packed, crc, sizes[i], out.chunk.Encoding.parquet())
-	})
+	e.end()
 	return out, nil
 }
 
@@ -229,125 +205,6 @@ func (e Encoding) parquet() format.Encoding {
 	default:
 		return format.Plain
 	}
-}
-
-// pack compresses the pages of e.raw, when it pays, and puts them behind their headers. With a
-// dictionary the first of them is its page.
-func (e *Encoder) pack(out *Encoded, header func(dst []byte, i int, raw, packed int, crc uint32) []byte) {
-	first := 0
-	if out.chunk.Encoding == Dictionary {
-		first = -1
-	}
-	page := func(k int) []byte {
-		lo := 0
-		if k > 0 {
-			lo = e.pages[k-1].end
-		}
-		return e.raw[lo:e.pages[k].end]
-	}
-	// Whether it pays is seen from the first pages.
-	var tried []Page
-	e.small = e.small[:0]
-	if len(e.raw) >= 64 {
-		raw := 0
-		for k := range min(2, len(e.pages)) {
-			tried = append(tried, e.compress(out, page(k), k+first))
-			raw += len(page(k))
-		}
-		out.chunk.Zstd = float64(len(e.small)) <= worth*float64(raw)
-	}
-	for k := range e.pages {
-		out.chunk.Zstd = out.chunk.Zstd || len(page(k)) > maxStored
-	}
-	if !out.chunk.Zstd {
-		out.chunk.Frames = nil
-	}
-	packed := e.small // of the pages that were tried
-	out.body = make([]byte, 0, len(e.raw)/2+40*len(e.pages))
-	for k := range e.pages {
-		raw := page(k)
-		at := len(out.body)
-		var p Page
-		switch {
-		case !out.chunk.Zstd:
-			e.small = appendStored(e.small[:0], raw)
-			packed = e.small
-			p = Page{CRC: crc32.ChecksumIEEE(raw), Levels: e.pages[k].levels}
-			if p.Levels > 0 {
-				p.LevelsCRC = crc32.ChecksumIEEE(raw[:p.Levels])
-			}
-			p.Size = len(packed)
-			out.body = header(out.body, k+first, len(raw), p.Size, crc32.ChecksumIEEE(packed))
-			p.Head = len(out.body) - at + storedHead
-		case k < len(tried):
-			p = tried[k]
-			out.body = header(out.body, k+first, len(raw), p.Size, p.CRC)
-			p.Head = len(out.body) - at
-		default:
-			e.small = e.small[:0]
-			p = e.compress(out, raw, k+first)
-			packed = e.small
-			out.body = header(out.body, k+first, len(raw), p.Size, p.CRC)
-			p.Head = len(out.body) - at
-		}
-		out.body = append(out.body, packed[:p.Size]...)
-		packed = packed[p.Size:]
-		p.Size = len(out.body) - at
-		if k+first < 0 {
-			out.chunk.DictPage = p
-		} else {
-			out.chunk.Pages = append(out.chunk.Pages, p)
-		}
-	}
-}
-
-// compress appends a page to e.small, in the frames that it is to have. The page that it returns
-// has no header yet.
-func (e *Encoder) compress(out *Encoded, raw []byte, i int) Page {
-	var p Page
-	at := len(e.small)
-	if i < 0 && len(e.parts) > 0 {
-		out.chunk.Frames = nil
-		for k, part := range e.parts {
-			end := len(raw)
-			if k+1 < len(e.parts) {
-				end = e.parts[k+1].at
-			}
-			from := len(e.small)
-			e.small = e.zstd.EncodeAll(raw[part.at:end], e.small)
-			out.chunk.Frames = append(out.chunk.Frames, Frame{part.first, len(e.small) - from, crc32.ChecksumIEEE(e.small[from:])})
-		}
-	} else {
-		k := i
-		if out.chunk.Encoding == Dictionary {
-			k++
-		}
-		levels := e.pages[k].levels
-		if levels > 0 {
-			e.small = e.zstd.EncodeAll(raw[:levels], e.small)
-			p.Levels, p.LevelsCRC = len(e.small)-at, crc32.ChecksumIEEE(e.small[at:])
-		}
-		e.small = e.zstd.EncodeAll(raw[levels:], e.small)
-	}
-	p.Size, p.CRC = len(e.small)-at, crc32.ChecksumIEEE(e.small[at:])
-	return p
-}
-
-const (
-	// maxStored is the largest block of a zstd frame, and storedHead what stands ahead of it.
-	maxStored  = 128 << 10
-	storedHead = 12
-)
-
-// appendStored appends b as a zstd frame of one block that is not compressed. All chunks of a
-// column are zstd to Parquet, for some of its readers look at the first chunk alone to learn the
-// codec; what is stored so costs them a copy, and this package nothing.
-func appendStored(dst, b []byte) []byte {
-	dst = append(dst, 0x28, 0xb5, 0x2f, 0xfd, 0xa0) // the magic; one segment, its size in 4 bytes
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(b)))
-	block := uint32(len(b))<<3 | 1 // the last block, raw
-	dst = append(dst, byte(block), byte(block>>8), byte(block>>16))
-	return append(dst, b...)
 }
 
 // appendLevels appends the definition levels of the rows at..end, which are 1 where a row has a
@@ -391,6 +248,7 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 	}
 	if !dict {
 		out.chunk.Encoding = Lengths
+		e.large = longPage(v)
 		if c.Type == String {
 			e.stringFilters(out, n, func(i int) string { return v.Dict[v.Codes[i]] }, pagesOf(v.Rows))
 		}
@@ -417,7 +275,8 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 		e.raw = binary.LittleEndian.AppendUint32(e.raw, uint32(len(s)))
 		e.raw = append(e.raw, s...)
 	}
-	e.pages = append(e.pages, rawPage{end: len(e.raw)})
+	e.large = total > maxStored
+	e.cut(rawPage{dict: true})
 	return func(lo, hi int) error {
 		e.codes = e.codes[:0]
 		for _, g := range v.Codes[lo:hi] {
@@ -425,6 +284,21 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 		}
 		return e.appendCodes(out.chunk.Dict)
 	}
+}
+
+// longPage reports whether the strings of some page may be more than can be stored as they are.
+func longPage(v Values) bool {
+	page := pagesOf(v.Rows)
+	size, last := 0, -1
+	for i, g := range v.Codes {
+		if p := page(i); p != last {
+			size, last = levelBytes, p
+		}
+		if size += len(v.Dict[g]) + binary.MaxVarintLen32; size > maxStored {
+			return true
+		}
+	}
+	return false
 }
 
 // localDict gives the entries of v.Dict that are used their place in the chunk's dictionary. It
@@ -524,7 +398,7 @@ func (e *Encoder) integers(out *Encoded, c Column, v Values) func(lo, hi int) er
 		for _, x := range e.nums {
 			e.raw = binary.LittleEndian.AppendUint64(e.raw, uint64(x))
 		}
-		e.pages = append(e.pages, rawPage{end: len(e.raw)})
+		e.cut(rawPage{dict: true})
 		last, code := v.Nums[0], int32(0)
 		return func(lo, hi int) error {
 			e.codes = e.codes[:0]
@@ -586,42 +460,4 @@ func floatRange(c *Chunk, nums []int64) {
 	if lo <= hi {
 		c.Min, c.Max, c.HasRange = int64(math.Float64bits(lo)), int64(math.Float64bits(hi)), true
 	}
-}
-
-// The page headers are Thrift's compact form of Parquet's PageHeader, written by hand: there is
-// one for each page, and they are always alike.
-
-func appendI32(dst []byte, v int) []byte { return binary.AppendVarint(dst, int64(v)) }
-
-func appendPageHeader(dst []byte, kind format.PageType, raw, packed int, crc uint32) []byte {
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(kind))
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, raw)
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, packed)
-	dst = append(dst, 0x15)
-	return appendI32(dst, int(int32(crc)))
-}
-
-func appendDataHeader(dst []byte, raw, packed int, crc uint32, rows int, enc format.Encoding) []byte {
-	dst = appendPageHeader(dst, format.DataPage, raw, packed, crc)
-	dst = append(dst, 0x1c, 0x15) // field 5, a struct, and its field 1
-	dst = appendI32(dst, rows)
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(enc))
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(format.RLE))
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(format.RLE))
-	return append(dst, 0, 0)
-}
-
-func appendDictHeader(dst []byte, raw, packed int, crc uint32, entries int) []byte {
-	dst = appendPageHeader(dst, format.DictionaryPage, raw, packed, crc)
-	dst = append(dst, 0x3c, 0x15) // field 7, a struct, and its field 1
-	dst = appendI32(dst, entries)
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(format.Plain))
-	return append(dst, 0, 0)
 }

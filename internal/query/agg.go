@@ -49,8 +49,8 @@ func NewAccumulator(a Agg) Accumulator {
 		return &Counts{}
 	case Sum:
 		return &sums{}
-	case Avg, StdDev:
-		return &moments{dev: a.Op == StdDev}
+	case Avg, StdDev, Variance:
+		return &moments{op: a.Op}
 	case Min:
 		return &extremes{sign: -1}
 	case Max:
@@ -59,6 +59,10 @@ func NewAccumulator(a Agg) Accumulator {
 		return &Distincts{}
 	case Percentile:
 		return &percentiles{p: a.P}
+	case Histogram:
+		return &percentiles{ranges: int(a.P)}
+	case Values:
+		return &valueLists{}
 	case Earliest:
 		return &edges{sign: -1}
 	default:
@@ -211,8 +215,8 @@ func (a *sums) Value(g uint32) event.Value {
 
 // moments keeps weighted means and squared deviations (Welford, West; merged by Chan).
 type moments struct {
-	dev bool
-	m   []moment
+	op AggOp
+	m  []moment
 }
 
 type moment struct{ w, mean, sq float64 }
@@ -271,8 +275,10 @@ func (a *moments) Value(g uint32) event.Value {
 	switch m := &a.m[g]; {
 	case m.w == 0:
 		return event.Value{}
-	case a.dev:
+	case a.op == StdDev:
 		return event.Float(math.Sqrt(max(m.sq, 0) / m.w))
+	case a.op == Variance:
+		return event.Float(max(m.sq, 0) / m.w)
 	default:
 		return event.Float(m.mean)
 	}
@@ -490,9 +496,10 @@ func (a *Distincts) Value(g uint32) event.Value {
 // percentiles interpolates linearly between the closest ranks while exact; weights repeat a
 // number.
 type percentiles struct {
-	p    float64
-	n    []percentile
-	held int
+	p      float64
+	ranges int // above 0 the value is a histogram of so many ranges
+	n      []percentile
+	held   int
 }
 
 type percentile struct {
@@ -571,6 +578,9 @@ func (a *percentiles) Merge(g uint32, from Accumulator, h uint32) {
 
 func (a *percentiles) Value(g uint32) event.Value {
 	n := &a.n[g]
+	if a.ranges > 0 {
+		return n.histogram(a.ranges)
+	}
 	if n.sketch != nil {
 		return event.Float(n.sketch.quantile(a.p / 100))
 	}

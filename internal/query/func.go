@@ -1,6 +1,7 @@
 package query
 
 import (
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -20,7 +21,15 @@ type function struct {
 const maxText = 16 << 20
 
 // functions are what Call can name. Languages map their own names and arities to these.
-var functions = map[string]function{
+var functions = func() map[string]function {
+	all := maps.Clone(basicFunctions)
+	maps.Copy(all, documentFunctions)
+	maps.Copy(all, textFunctions)
+	maps.Copy(all, templateFunctions)
+	return all
+}()
+
+var basicFunctions = map[string]function{
 	"add": {2, 2, arith(func(a, b float64) float64 { return a + b })},
 	"sub": {2, 2, arith(func(a, b float64) float64 { return a - b })},
 	"mul": {2, 2, arith(func(a, b float64) float64 { return a * b })},

@@ -70,6 +70,30 @@ func build(stages []Stage, out *sink) operator {
 		}
 		out.reset(names)
 		return &projectOp{s.Fields, names, build(stages[1:], out)}
+	case Unnest:
+		return &unnestOp{s, build(stages[1:], out)}
+	case Join:
+		return newJoinOp(s, build(stages[1:], out))
+	case AddColumns:
+		return &addColumnsOp{stage: s, next: build(stages[1:], out)}
+	case Totals:
+		return &totalsOp{stage: s, sums: make([]sum, len(s.Fields)), next: build(stages[1:], out)}
+	case Gaps:
+		return &gapsOp{stage: s, series: map[string]*gapSeries{}, next: build(stages[1:], out)}
+	case Tail:
+		return &tailOp{n: s.N, next: build(stages[1:], out)}
+	case Running:
+		return &runningOp{stage: s, sessions: map[string]session{}, next: build(stages[1:], out)}
+	case Outliers:
+		return &outliersOp{stage: s, next: build(stages[1:], out)}
+	case Patterns:
+		out.reset(append(append([]string{s.Name, s.Kind}, s.By...), s.Sums...))
+		return &patternsOp{stage: s, next: build(stages[1:], out)}
+	case Anomalies:
+		return &anomaliesOp{stage: s, series: map[string][]*held{}, next: build(stages[1:], out)}
+	case Relevance:
+		out.reset(RelevanceFields)
+		return &relevanceOp{stage: s, fields: map[string]*relevance{}, next: build(stages[1:], out)}
 	default:
 		panic(fmt.Sprintf("query: no operator for %T", s))
 	}
@@ -349,8 +373,9 @@ func (o *aggregateOp) push(row Row) bool {
 			t = row.Get(event.FieldTime).Int()
 		}
 		o.accs[i].Add(g, v, w, t)
+		o.over = o.over || TooLarge(o.accs[i])
 	}
-	return true
+	return !o.over
 }
 
 func (o *aggregateOp) finish() error {

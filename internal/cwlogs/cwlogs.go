@@ -16,10 +16,10 @@ import (
 )
 
 // Limits of one request: PutLogEvents takes 1 MiB of messages, which JSON escapes may make
-// six times as large.
+// six times as large, CreateLookupTable a table of 10 MiB.
 const (
-	maxBody     = 8 << 20
-	maxInflated = 10 << 20
+	maxBody     = 12 << 20
+	maxInflated = 12 << 20
 )
 
 // Config is what a Server works with; every member is required.
@@ -45,7 +45,7 @@ type Server struct {
 
 // New returns a server; it holds nothing that needs closing.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, runs: newRuns(), size: newSizes()}
+	s := &Server{cfg: cfg, runs: newRuns(cfg.Meta), size: newSizes()}
 	s.http = &awsapi.Service{
 		Operations:    s.operations(),
 		TargetPrefix:  "Logs_20140328.",

@@ -345,7 +345,7 @@ func TestPut(t *testing.T) {
 	if status, text := r.post("PutLogEvents", zipped.Bytes(), http.Header{"Content-Encoding": {"gzip"}}); status != http.StatusOK {
 		t.Errorf("gzip: %d %s", status, text)
 	}
-	if status, text := r.post("PutLogEvents", make([]byte, 9<<20), nil); status != http.StatusRequestEntityTooLarge {
+	if status, text := r.post("PutLogEvents", make([]byte, 13<<20), nil); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("large body: %d %s", status, text)
 	}
 	var events eventsOutput

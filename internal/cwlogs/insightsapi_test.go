@@ -107,7 +107,7 @@ func TestQueryOperations(t *testing.T) {
 	r.refused("StartQuery", `{`+span+`,"queryString":"fields a"}`, "InvalidParameterException", "Exactly one")
 	r.refused("StartQuery", `{"logGroupName":"g","startTime":2,"endTime":1,"queryString":"fields a"}`, "InvalidParameterException", "End time")
 	r.refused("StartQuery", `{"logGroupName":"g",`+span+`,"queryLanguage":"SQL","queryString":"select 1"}`, "InvalidParameterException", "Query language SQL is not supported")
-	r.refused("StartQuery", `{"logGroupName":"g",`+span+`,"queryString":"pattern @message"}`, "MalformedQueryException", "1:1: not supported by this server: pattern")
+	r.refused("StartQuery", `{"logGroupName":"g",`+span+`,"queryString":"pattern split(a, b)"}`, "MalformedQueryException", "1:1: pattern does not take maps and lists")
 	_, text := r.post("StartQuery", []byte(`{"logGroupName":"g",`+span+`,"queryString":"filter a='é' | nonsense"}`), nil)
 	if want := `"queryCompileError":{"location":{"startCharOffset":15,"endCharOffset":23},"message":"unexpected \"nonsense\"`; !strings.Contains(string(text), want) {
 		t.Errorf("got %s\nwant %s", text, want)

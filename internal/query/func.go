@@ -63,6 +63,19 @@ var basicFunctions = map[string]function{
 		}
 		return Number(math.Round(f*scale) / scale)
 	}},
+	// total(a, …) is the sum of the numbers among the arguments.
+	"total": {1, -1, func(args []event.Value) event.Value {
+		sum, any := 0.0, false
+		for _, a := range args {
+			if f, ok := looseNumber(a); ok {
+				sum, any = sum+f, true
+			}
+		}
+		if !any {
+			return event.Value{}
+		}
+		return Number(sum)
+	}},
 	"greatest": {1, -1, extreme(1)},
 	"least":    {1, -1, extreme(-1)},
 

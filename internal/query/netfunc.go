@@ -122,6 +122,12 @@ func reserved(a netip.Addr) bool {
 	return false
 }
 
+// IsPrefix reports whether s is a block of addresses, as in 10.0.0.0/8.
+func IsPrefix(s string) bool {
+	_, err := netip.ParsePrefix(s)
+	return err == nil
+}
+
 func address(test func(netip.Addr) bool) func([]event.Value) event.Value {
 	return func(args []event.Value) event.Value {
 		a, err := netip.ParseAddr(args[0].Str())

@@ -303,10 +303,20 @@ func severity(s string) string {
 // least three words in five are the same. Of rows that are joined and have equal values of By one
 // comes out: the field Name is the pattern, that of the largest sum of the first of Sums, with
 // markers <Name-n> in the order in which they stand; Kind and By are as they were; the fields Sums
-// are added up.
+// are added up. Share, unless it is empty, is the field that takes a row's part of the first sum of
+// all rows.
 type Patterns struct {
-	Template, Kind, Name string
-	By, Sums             []string
+	Template, Kind, Name, Share string
+	By, Sums                    []string
+}
+
+// Names are the fields of the rows that the stage makes, in order.
+func (s Patterns) Names() []string {
+	names := append(append([]string{s.Name, s.Kind}, s.By...), s.Sums...)
+	if s.Share != "" {
+		names = append(names, s.Share)
+	}
+	return names
 }
 
 func (Patterns) stage() {}
@@ -520,13 +530,19 @@ func (o *patternsOp) emit(patterns []*pattern, of func(*templateRow) *pattern) e
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(place[a.pattern], place[b.pattern]) })
-	names := append(append([]string{o.stage.Name, o.stage.Kind}, o.stage.By...), o.stage.Sums...)
+	total := 0.0
+	for _, x := range rows {
+		total += x.sums[0]
+	}
 	for _, x := range rows {
 		values := append([]event.Value{event.String(x.pattern.text()), event.String(x.pattern.kind)}, x.by...)
 		for _, f := range x.sums {
 			values = append(values, Number(f))
 		}
-		if !o.next.push(&held{names, values}) {
+		if o.stage.Share != "" {
+			values = append(values, Number(x.sums[0]/total))
+		}
+		if !o.next.push(&held{o.stage.Names(), values}) {
 			break
 		}
 	}

@@ -121,8 +121,12 @@ type SortKey struct {
 // Limit keeps the first N rows.
 type Limit struct{ N int }
 
-// Distinct keeps the first row of each combination of the values of By.
-type Distinct struct{ By []Expr }
+// Distinct keeps the first row of each combination of the values of By. With KeepMissing it keeps
+// all rows that lack one of them.
+type Distinct struct {
+	By          []Expr
+	KeepMissing bool
+}
 
 // Spread makes of a row one row for each time bucket that it overlaps, where it lasts from its
 // $time for Length nanoseconds, of which whole ones count. A row without a length above zero

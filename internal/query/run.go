@@ -62,7 +62,7 @@ func build(stages []Stage, out *sink) operator {
 	case Limit:
 		return &limitOp{left: s.N, next: build(stages[1:], out)}
 	case Distinct:
-		return &distinctOp{by: s.By, seen: map[string]struct{}{}, next: build(stages[1:], out)}
+		return &distinctOp{by: s.By, keep: s.KeepMissing, seen: map[string]struct{}{}, next: build(stages[1:], out)}
 	case Project:
 		names := make([]string, len(s.Fields))
 		for i, f := range s.Fields {
@@ -87,7 +87,7 @@ func build(stages []Stage, out *sink) operator {
 	case Outliers:
 		return &outliersOp{stage: s, next: build(stages[1:], out)}
 	case Patterns:
-		out.reset(append(append([]string{s.Name, s.Kind}, s.By...), s.Sums...))
+		out.reset(s.Names())
 		return &patternsOp{stage: s, next: build(stages[1:], out)}
 	case Anomalies:
 		return &anomaliesOp{stage: s, series: map[string][]*held{}, next: build(stages[1:], out)}
@@ -271,6 +271,7 @@ func (o *limitOp) finish() error { return o.next.finish() }
 
 type distinctOp struct {
 	by   []Expr
+	keep bool
 	seen map[string]struct{}
 	next operator
 	buf  []byte
@@ -280,7 +281,11 @@ type distinctOp struct {
 func (o *distinctOp) push(row Row) bool {
 	o.buf = o.buf[:0]
 	for _, e := range o.by {
-		o.buf = appendKey(o.buf, Eval(e, row))
+		v := Eval(e, row)
+		if v.Missing() && o.keep {
+			return o.next.push(row)
+		}
+		o.buf = appendKey(o.buf, v)
 	}
 	if _, ok := o.seen[string(o.buf)]; ok {
 		return true

@@ -190,7 +190,10 @@ func stage(s query.Stage, rows []Row) ([]Row, error) {
 			for _, e := range s.By {
 				key = append(key, query.Eval(e, r))
 			}
-			if !slices.ContainsFunc(seen, func(o []event.Value) bool { return slices.Equal(o, key) }) {
+			whole := !slices.Contains(key, event.Value{})
+			if s.KeepMissing && !whole {
+				out = append(out, r)
+			} else if !slices.ContainsFunc(seen, func(o []event.Value) bool { return slices.Equal(o, key) }) {
 				seen = append(seen, key)
 				out = append(out, r)
 			}

@@ -112,7 +112,7 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 		q.Stages = append(q.Stages, newest(), query.Project{Fields: query.FieldsNamed("name", "status", "$trace_id")}, query.Limit{N: 50})
 		return q, true
 	case 2:
-		q.Stages = append(q.Stages, query.Project{Fields: query.FieldsNamed("name", "error")}, query.Distinct{By: []query.Expr{query.Field{Name: "name"}, query.Field{Name: "error"}}})
+		q.Stages = append(q.Stages, query.Project{Fields: query.FieldsNamed("name", "error")}, query.Distinct{By: []query.Expr{query.Field{Name: "name"}, query.Field{Name: "error"}}, KeepMissing: rnd.IntN(2) == 0})
 		return q, false
 	}
 	agg := query.Aggregate{}

@@ -26,6 +26,8 @@ type rig struct {
 	logs *cwlogs.Server
 	http *httptest.Server
 	stop func()
+
+	parts *ingesttest.Parts
 }
 
 func newRig(t *testing.T) *rig {
@@ -39,6 +41,7 @@ func (r *rig) open() {
 	r.t.Helper()
 	ctx := context.WithoutCancel(r.t.Context())
 	parts := ingesttest.Open(r.t, r.dir)
+	r.parts = parts
 	r.logs = cwlogs.New(cwlogs.Config{
 		Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Auth: &awsapi.Auth{Mode: awsapi.Off, Account: "000000000000", Environment: "default", Region: "us-east-1"},

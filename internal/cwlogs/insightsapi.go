@@ -2,7 +2,6 @@ package cwlogs
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -420,11 +419,6 @@ func render(plan *insights.Plan, row []event.Value) []resultField {
 		fields = append(fields, resultField{"@ptr", pointer(at[0].Int(), at[1].Str(), position{at[2].Int(), uint64(at[3].Int())})})
 	}
 	return fields
-}
-
-// pointer names one event: the dataset of its group, its position and its stream.
-func pointer(dataset int64, stream string, at position) string {
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%d/%s/%s", dataset, at.digits(), stream))
 }
 
 type queryIDInput struct {

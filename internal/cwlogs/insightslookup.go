@@ -214,6 +214,9 @@ func (s *Server) createLookupTable(ctx context.Context, r *awsapi.Request, in lo
 	if err := c.err(); err != nil {
 		return out, err
 	}
+	if len(in.Tags) > 0 {
+		return out, awsapi.Errorf("ValidationException", "Tags of lookup tables are not supported by this server.")
+	}
 	t := meta.LookupTable{Environment: r.Caller.Environment, Name: in.LookupTableName, Created: time.Now()}
 	if err := s.content(ctx, r, &in, &t); err != nil {
 		return out, err

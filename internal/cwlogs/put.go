@@ -311,9 +311,10 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	b := event.NewBuilder()
 	defer b.Release()
 	more := size{events: int64(len(events))}
+	lambda := isLambda(g.Name)
 	for _, e := range events {
 		at := time.UnixMilli(e.timestamp).UnixNano()
-		in.found.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: in.LogStreamName, Dataset: g.ID}, e.message)
+		in.found.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: in.LogStreamName, Dataset: g.ID}, e.message, lambda)
 		more.bytes += int64(len(e.message) + eventOverhead)
 		more.last = max(more.last, at)
 	}

@@ -86,6 +86,13 @@ func (l *lowering) value(x Expr) value {
 			if b, ok := boolean(lit.Value); ok {
 				bools = append(bools, b)
 			}
+			if lit.Value.Kind() == event.KindBool {
+				n := int64(0)
+				if lit.Value.Bool() {
+					n = 1
+				}
+				bools = append(bools, event.Int(n))
+			}
 		}
 		var e query.Expr = query.In{X: v.expr(), Values: list, Mode: query.Loose}
 		if bools != nil {

@@ -297,3 +297,19 @@ func TestSmallCorpus(t *testing.T) {
 	c.ready("logs/insights")
 	c.check("small.txt", "logs/insights")
 }
+
+// TestBigCorpus runs the corpora of the four groups.
+func TestBigCorpus(t *testing.T) {
+	c := newCorpus(t)
+	var names []string
+	for _, g := range []string{"app", "plain", "/aws/lambda/fn", "apache"} {
+		c.load(g, time.Second, corpusEvents, corpusGroups[g])
+		names = append(names, g)
+	}
+	c.ready(names...)
+	c.check("app.txt", "app")
+	c.check("plain.txt", "plain")
+	c.check("lambda.txt", "/aws/lambda/fn")
+	c.check("apache.txt", "apache")
+	c.check("all.txt", names...)
+}

@@ -49,7 +49,9 @@ func NewAccumulator(a Agg) Accumulator {
 		return &Counts{}
 	case Sum:
 		return &sums{}
-	case Avg, StdDev, Variance:
+	case Avg:
+		return &means{}
+	case StdDev, Variance:
 		return &moments{op: a.Op}
 	case Min:
 		return &extremes{sign: -1}
@@ -188,8 +190,9 @@ func (a *sums) AddInts(groups []uint32, vals []int64, weights []float64) {
 	}
 }
 
-func (a *sums) Merge(g uint32, from Accumulator, h uint32) {
-	s, o := &a.s[g], &from.(*sums).s[h]
+func (a *sums) Merge(g uint32, from Accumulator, h uint32) { a.s[g].merge(&from.(*sums).s[h]) }
+
+func (s *sum) merge(o *sum) {
 	if !o.any {
 		return
 	}
@@ -210,6 +213,66 @@ func (a *sums) Value(g uint32) event.Value {
 		return event.Float(s.f)
 	default:
 		return event.Int(s.i)
+	}
+}
+
+// means divides sums, which are exact for integers, by weights.
+type means struct{ m []mean }
+
+type mean struct {
+	sum
+	w float64
+}
+
+func (a *means) Grow(n int) { a.m = grow(a.m, n) }
+
+func (a *means) Add(g uint32, v event.Value, w float64, _ int64) {
+	if w <= 0 {
+		return
+	}
+	switch v.Kind() {
+	case event.KindInt:
+		a.m[g].int(v.Int(), w)
+		a.m[g].w += w
+	case event.KindFloat:
+		a.m[g].num(v.Float() * w)
+		a.m[g].w += w
+	}
+}
+
+func (a *means) AddFloats(groups []uint32, vals, weights []float64) {
+	for i, g := range groups {
+		if w := weight(weights, i); w > 0 {
+			a.m[g].num(vals[i] * w)
+			a.m[g].w += w
+		}
+	}
+}
+
+func (a *means) AddInts(groups []uint32, vals []int64, weights []float64) {
+	for i, g := range groups {
+		if w := weight(weights, i); w > 0 {
+			a.m[g].int(vals[i], w)
+			a.m[g].w += w
+		}
+	}
+}
+
+func (a *means) Merge(g uint32, from Accumulator, h uint32) {
+	m, o := &a.m[g], &from.(*means).m[h]
+	m.sum.merge(&o.sum)
+	m.w += o.w
+}
+
+func (a *means) Value(g uint32) event.Value {
+	m := &a.m[g]
+	switch {
+	case m.w == 0:
+		return event.Value{}
+	case m.float:
+		return event.Float(m.f / m.w)
+	default:
+		return event.Float(float64(m.i) / m.w)
 	}
 }
 
@@ -277,10 +340,8 @@ func (a *moments) Value(g uint32) event.Value {
 		return event.Value{}
 	case a.op == StdDev:
 		return event.Float(math.Sqrt(max(m.sq, 0) / m.w))
-	case a.op == Variance:
-		return event.Float(max(m.sq, 0) / m.w)
 	default:
-		return event.Float(m.mean)
+		return event.Float(max(m.sq, 0) / m.w)
 	}
 }
 
@@ -506,6 +567,7 @@ type percentile struct {
 	vals    []float64
 	weights []float64 // nil while all are 1
 	sketch  *sketch
+	ends    [2]float64 // the least and the greatest, of a sketch for a histogram
 }
 
 func (a *percentiles) Grow(n int) { a.n = grow(a.n, n) }
@@ -517,6 +579,9 @@ func (a *percentiles) add(g uint32, f, w float64) {
 	n := &a.n[g]
 	if n.sketch != nil {
 		n.sketch.add(f, w)
+		if a.ranges > 0 {
+			n.ends[0], n.ends[1] = min(n.ends[0], f), max(n.ends[1], f)
+		}
 		return
 	}
 	if w != 1 && n.weights == nil {
@@ -537,6 +602,10 @@ func (a *percentiles) add(g uint32, f, w float64) {
 
 func (a *percentiles) toSketch(n *percentile) {
 	n.sketch = &sketch{}
+	n.ends = [2]float64{math.Inf(1), math.Inf(-1)}
+	for _, f := range n.vals {
+		n.ends[0], n.ends[1] = min(n.ends[0], f), max(n.ends[1], f)
+	}
 	for i, f := range n.vals {
 		n.sketch.add(f, weight(n.weights, i))
 	}
@@ -574,6 +643,7 @@ func (a *percentiles) Merge(g uint32, from Accumulator, h uint32) {
 		a.toSketch(n)
 	}
 	n.sketch.merge(o.sketch)
+	n.ends[0], n.ends[1] = min(n.ends[0], o.ends[0]), max(n.ends[1], o.ends[1])
 }
 
 func (a *percentiles) Value(g uint32) event.Value {

@@ -141,7 +141,9 @@ const (
 	// relevanceFields is how many fields are looked at, relevanceValues how many values of one.
 	relevanceFields = 1000
 	relevanceValues = 1000
-	contributors    = 5
+	// fewNumbers is up to how many different numbers each is a value of its own.
+	fewNumbers   = 20
+	contributors = 5
 )
 
 type relevanceOp struct {
@@ -221,7 +223,12 @@ func (o *relevanceOp) add(name string, v event.Value, side int) {
 // score returns half the sum of the differences of the shares of each value, a missing one
 // included, or of numbers of many values the largest difference of their distributions.
 func (f *relevance) score(total [2]float64) float64 {
-	if f.many {
+	numbers := f.numeric[0] == f.present[0] && f.numeric[1] == f.present[1]
+	if !numbers && float64(len(f.counts)) > 10 && float64(len(f.counts)) > (f.present[0]+f.present[1])/2 {
+		return 0 // an id, which tells rows from one another, not kinds of them
+	}
+	if f.many || numbers && len(f.counts) > fewNumbers {
+		f.counts = nil
 		if f.numeric[0] < f.present[0] || f.numeric[1] < f.present[1] || f.numeric[0] == 0 || f.numeric[1] == 0 {
 			return 0 // texts that are nearly all different tell nothing
 		}
@@ -292,6 +299,9 @@ func (f *relevance) median(side int) event.Value {
 }
 
 func (f *relevance) contributors(total [2]float64) event.Value {
+	if f.counts == nil {
+		return event.Value{}
+	}
 	type value struct {
 		text        string
 		here, there float64

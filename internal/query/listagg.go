@@ -93,7 +93,11 @@ func (a *valueLists) Value(g uint32) event.Value {
 // last range has.
 func (n *percentile) histogram(ranges int) event.Value {
 	lo, hi := math.Inf(1), math.Inf(-1)
-	n.each(func(f, _ float64) { lo, hi = min(lo, f), max(hi, f) })
+	if n.sketch != nil {
+		lo, hi = n.ends[0], n.ends[1]
+	} else {
+		n.each(func(f, _ float64) { lo, hi = min(lo, f), max(hi, f) })
+	}
 	if lo > hi {
 		return event.Value{}
 	}

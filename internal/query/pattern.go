@@ -73,7 +73,7 @@ func template(s string) string {
 	if cut {
 		b = append(b, "…"...)
 	}
-	return string(b)
+	return strings.TrimRight(string(b), " \t\r\n")
 }
 
 // shape writes digits as 0 and letters as a.

@@ -334,6 +334,10 @@ func strContains(l *lowering, c Call, args []value) value {
 }
 
 func (l *lowering) call(c Call) value {
+	// Behind stats count(*) and the like are the names of columns.
+	if v, ok := l.scope[l.text(c.Span)]; ok {
+		return v
+	}
 	name := l.q.Text[c.Span.Start : c.Span.Start+len(c.Name)]
 	switch c.Name {
 	case "bin", "datefloor", "dateceil":

@@ -111,7 +111,7 @@ func TestRefused(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, file := range []string{"testdata/syntax.txt", "../testdata/insights.txt"} {
+	for _, file := range []string{"testdata/syntax.txt", "../testdata/insights/*.txt"} {
 		for _, c := range querytest.Corpus(&testing.T{}, file) {
 			f.Add(c.Query)
 		}

@@ -129,9 +129,10 @@ type lowering struct {
 	shown []shown
 	// displayed is set once display fixed the columns, listed once a command chose some.
 	displayed, listed bool
-	// order is the wanted order of the rows; ordered says that they have it already.
-	order   []query.SortKey
-	ordered bool
+	// order is the wanted order of the rows; ordered says that they have it already. natural is that
+	// of rows that compare equal in it.
+	order, natural []query.SortKey
+	ordered        bool
 	// late holds the name of a command that stats must not follow.
 	late    string
 	deduped bool
@@ -166,7 +167,7 @@ func Lower(q *Query, env Env) (plan *Plan, err error) {
 }
 
 func lower(q *Query, env Env, nested bool) *Plan {
-	l := &lowering{q: q, env: env, nested: nested, scope: map[string]value{}, order: newest}
+	l := &lowering{q: q, env: env, nested: nested, scope: map[string]value{}, order: newest, natural: newest}
 	if q.Source != nil {
 		l.source(q.Source)
 	}
@@ -330,7 +331,7 @@ func (l *lowering) tabulate(columns []shown, order []query.SortKey) {
 		l.scope[s.name] = s.v
 	}
 	l.shown, l.displayed, l.listed = columns, false, false
-	l.order, l.ordered = order, false
+	l.order, l.natural, l.ordered = order, order, false
 }
 
 func (l *lowering) command(c Command) {
@@ -463,9 +464,7 @@ func (l *lowering) sortCommand(c Sort) {
 			keys = append(keys, query.SortKey{By: query.Field{Name: event.FieldSeq}, Desc: k.Desc})
 		}
 	}
-	if !l.table {
-		keys = append(keys, newest...)
-	}
+	keys = append(keys, l.natural...)
 	l.order, l.ordered, l.late = keys, false, "sort"
 }
 

@@ -103,6 +103,8 @@ type Service struct {
 	TargetPrefix string
 	// InternalError is the code of an unexpected failure.
 	InternalError string
+	// Explain turns an error that is no *Error into one; nil, or a nil answer, leaves it unexpected.
+	Explain func(err error) *Error
 	// MaxBody bounds the body as sent, MaxInflated the body after gzip.
 	MaxBody, MaxInflated int64
 	// TooLarge is the answer to a body that is larger.
@@ -176,7 +178,10 @@ func (s *Service) call(w http.ResponseWriter, r *http.Request, req *Request) (an
 
 func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) && s.Explain != nil {
+		e = s.Explain(err)
+	}
+	if e == nil {
 		if r.Context().Err() == nil {
 			s.Log.Error("aws operation", "target", r.Header.Get("X-Amz-Target"), "path", r.URL.Path, "error", err)
 		}

@@ -23,9 +23,10 @@ func (s *Server) accept(ctx context.Context, g meta.LogGroup, stream string, eve
 	b := event.NewBuilder()
 	defer b.Release()
 	more := size{events: int64(len(events))}
+	lambda := isLambda(g.Name)
 	for _, e := range events {
 		at := time.UnixMilli(e.timestamp).UnixNano()
-		d.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: stream, Dataset: g.ID}, e.message)
+		d.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: stream, Dataset: g.ID}, e.message, lambda)
 		more.bytes += int64(len(e.message) + eventOverhead)
 		more.last = max(more.last, at)
 	}

@@ -18,10 +18,10 @@ import (
 )
 
 // Limits of one request: PutLogEvents takes 1 MiB of messages, which JSON escapes may make
-// six times as large.
+// six times as large, CreateLookupTable a table of 10 MiB.
 const (
-	maxBody     = 8 << 20
-	maxInflated = 10 << 20
+	maxBody     = 12 << 20
+	maxInflated = 12 << 20
 )
 
 // Config is what a Server works with; every member is required.
@@ -55,7 +55,7 @@ type Server struct {
 // metric filters work once Run runs.
 func New(cfg Config) *Server {
 	s := &Server{
-		cfg: cfg, runs: newRuns(), size: newSizes(),
+		cfg: cfg, runs: newRuns(cfg.Meta), size: newSizes(),
 		rules:      rules{meta: cfg.Meta, known: map[event.DatasetID]*groupRules{}},
 		tails:      tails{all: map[*tail]bool{}, stopped: make(chan struct{})},
 		deliveries: deliveries{client: &http.Client{}, workers: map[deliveryKey]*delivery{}},

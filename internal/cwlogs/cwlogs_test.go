@@ -30,6 +30,7 @@ type rig struct {
 	// metrics is CloudWatch's metrics beside it.
 	metrics *httptest.Server
 	stop    func()
+	parts   *ingesttest.Parts
 }
 
 func newRig(t *testing.T) *rig {
@@ -46,6 +47,7 @@ func (r *rig) open() {
 	auth := &awsapi.Auth{Mode: awsapi.Off, Account: "000000000000", Environment: "default", Region: "us-east-1"}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	metrics := cwmetrics.New(cwmetrics.Config{Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Auth: auth, Log: log})
+	r.parts = parts
 	r.logs = cwlogs.New(cwlogs.Config{
 		Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: log, Auth: auth,
 		Metrics: func(ctx context.Context, environment string, data []cwlogs.Datum) (*event.Batch, error) {
@@ -367,7 +369,7 @@ func TestPut(t *testing.T) {
 	if status, text := r.post("PutLogEvents", zipped.Bytes(), http.Header{"Content-Encoding": {"gzip"}}); status != http.StatusOK {
 		t.Errorf("gzip: %d %s", status, text)
 	}
-	if status, text := r.post("PutLogEvents", make([]byte, 9<<20), nil); status != http.StatusRequestEntityTooLarge {
+	if status, text := r.post("PutLogEvents", make([]byte, 13<<20), nil); status != http.StatusRequestEntityTooLarge {
 		t.Errorf("large body: %d %s", status, text)
 	}
 	var events eventsOutput

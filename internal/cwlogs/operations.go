@@ -59,6 +59,17 @@ func (s *Server) operations() map[string]awsapi.Operation {
 		"GetQueryResults":               awsapi.Op(s.getQueryResults),
 		"StopQuery":                     awsapi.Op(s.stopQuery),
 		"DescribeQueries":               awsapi.Op(s.describeQueries),
+		"ListLogGroupsForQuery":         awsapi.Op(s.listLogGroupsForQuery),
+		"GetLogRecord":                  awsapi.Op(s.getLogRecord),
+		"GetLogGroupFields":             awsapi.Op(s.getLogGroupFields),
+		"PutQueryDefinition":            awsapi.Op(s.putQueryDefinition),
+		"DescribeQueryDefinitions":      awsapi.Op(s.describeQueryDefinitions),
+		"DeleteQueryDefinition":         awsapi.Op(s.deleteQueryDefinition),
+		"CreateLookupTable":             awsapi.Op(s.createLookupTable),
+		"GetLookupTable":                awsapi.Op(s.getLookupTable),
+		"UpdateLookupTable":             awsapi.Op(s.updateLookupTable),
+		"DeleteLookupTable":             awsapi.Op(s.deleteLookupTable),
+		"DescribeLookupTables":          awsapi.Op(s.describeLookupTables),
 	}
 }
 

@@ -1,0 +1,13 @@
+package cwlogs
+
+// HoldRuns keeps queries from running until release is called.
+func (s *Server) HoldRuns() (release func()) {
+	for range maxRunning {
+		s.runs.slots <- struct{}{}
+	}
+	return func() {
+		for range maxRunning {
+			<-s.runs.slots
+		}
+	}
+}

@@ -347,7 +347,11 @@ type serviceGraphOut struct {
 // maxGraphTraces in the range is an error: a graph of a part would be wrong.
 func (s *Server) activeTraces(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats, visit func(*trace)) error {
 	n := 0
-	err := s.scan(ctx, t, traceRange{byEvent, from, to, detailOf(where), hintOf(where)}, nil, stats, func(tr *trace) bool {
+	d := outline
+	if where != nil {
+		d = detailOf(where)
+	}
+	err := s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: d, hint: hintOf(where), all: true}, nil, stats, func(tr *trace) bool {
 		if n++; n > maxGraphTraces {
 			return false
 		}

@@ -37,6 +37,8 @@ type traceRange struct {
 	detail   detail // of the traces that are visited
 	// hint, when it is not nil, lets traces be passed over none of whose rows it holds for.
 	hint query.Expr
+	// all says that every trace of the range is visited, in whatever order.
+	all bool
 }
 
 // position is a place in a list of traces, behind a trace of a start and an id.
@@ -110,6 +112,9 @@ func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *positi
 		})
 	}
 	step := max(firstWindow, to.Sub(from)/64)
+	if r.all {
+		step = max(step, to.Sub(from))
+	}
 	for hi := to; more && hi.After(from); step *= 2 {
 		lo := hi.Add(-step).Truncate(time.Microsecond)
 		if lo.Before(from) {

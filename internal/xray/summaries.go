@@ -122,7 +122,7 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 	if err != nil {
 		return nil, err
 	}
-	rng := traceRange{rangeType(in.TimeRangeType), from, to, whole, nil}
+	rng := traceRange{kind: rangeType(in.TimeRangeType), from: from, to: to}
 	switch rng.kind {
 	case "":
 		rng.kind = byTraceID
@@ -337,7 +337,7 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 	var page SummariesPage
 	var last *trace
 	ids := map[event.TraceID]struct{}{}
-	err = s.scan(ctx, t, traceRange{byEvent, in.From, in.To, detailOf(where), hintOf(where)}, after, &page.Stats, func(tr *trace) bool {
+	err = s.scan(ctx, t, traceRange{kind: byEvent, from: in.From, to: in.To, detail: detailOf(where), hint: hintOf(where)}, after, &page.Stats, func(tr *trace) bool {
 		if len(page.Traces) >= limit || page.Seen >= pageScanned {
 			page.NextCursor = position{nanos(last.start), last.id}.token(hash)
 			return false

@@ -2,8 +2,79 @@ package xray
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
 // Expire stores the documents in progress that are overdue at a time.
 func (s *Server) Expire(ctx context.Context, now time.Time) error { return s.expire(ctx, now) }
+
+// KeepAtOnce keeps minutes of service graphs as soon as they are over.
+func (s *Server) KeepAtOnce() { s.quiet = 0 }
+
+// GraphOfWhole returns the services of a range, as the API writes them, by the traces themselves,
+// read in full; GraphOfMinutes by what graphs are made of.
+func (s *Server) GraphOfWhole(ctx context.Context, from, to time.Time) (string, error) {
+	t := s.console()
+	g := newGraph(t.account)
+	return written(g, s.fillWhole(ctx, t, g, from, to))
+}
+
+// GraphOfMinutes returns the services of a range as the API does.
+func (s *Server) GraphOfMinutes(ctx context.Context, from, to time.Time) (string, error) {
+	t := s.console()
+	g := newGraph(t.account)
+	var stats query.Stats
+	return written(g, s.fill(ctx, t, g, from, to, nil, &stats))
+}
+
+func (s *Server) fillWhole(ctx context.Context, t tenant, g *graph, from, to time.Time) error {
+	var stats query.Stats
+	err := s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: whole}, nil, &stats, func(tr *trace) bool { g.add(tr); return true })
+	if err != nil {
+		return err
+	}
+	return s.resolve(ctx, t, g, time.Time{}, time.Time{}, &stats)
+}
+
+func written(g *graph, err error) (string, error) {
+	if err != nil {
+		return "", err
+	}
+	text, err := json.MarshalIndent(g.services(), "", " ")
+	return string(text), err
+}
+
+// SeriesOfWhole returns what begins in each period of a range, of every node and edge, by the
+// traces themselves; SeriesOfMinutes by what series are made of.
+func (s *Server) SeriesOfWhole(ctx context.Context, from, to time.Time, period int64) (map[string]int, error) {
+	t := s.console()
+	g := newGraph(t.account)
+	g.bucket, g.from, g.to = period, seconds(from.UnixNano()), seconds(to.UnixNano())
+	err := s.fillWhole(ctx, t, g, from, to)
+	return counted(g), err
+}
+
+// SeriesOfMinutes returns the same in the way of the API.
+func (s *Server) SeriesOfMinutes(ctx context.Context, from, to time.Time, period int64) (map[string]int, error) {
+	t := s.console()
+	g := newGraph(t.account)
+	g.bucket, g.from, g.to = period, seconds(from.UnixNano()), seconds(to.UnixNano())
+	var stats query.Stats
+	err := s.fill(ctx, t, g, from, to, nil, &stats)
+	return counted(g), err
+}
+
+func counted(g *graph) map[string]int {
+	out := map[string]int{}
+	for k, c := range g.nodes {
+		out[fmt.Sprint(k)] = c.total
+	}
+	for k, c := range g.edges {
+		out[fmt.Sprint(k)] = c.total
+	}
+	return out
+}

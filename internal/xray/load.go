@@ -68,7 +68,7 @@ func (s *Server) candidates(ctx context.Context, t tenant, from, to time.Time, w
 	found := map[event.TraceID]*candidate{}
 	if len(datasets) > 0 {
 		q := &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{
-			query.Filter{Where: query.All(query.Has{X: query.Field{Name: event.FieldTrace}}, query.Has{X: query.Field{Name: event.FieldSpan}}, where)},
+			query.Filter{Where: query.All(traced, query.Has{X: query.Field{Name: event.FieldSpan}}, where)},
 			query.Aggregate{By: query.FieldsNamed(event.FieldTrace), Aggs: []query.Agg{
 				{Name: "first", Op: query.Min, Arg: query.Field{Name: event.FieldTime}},
 				{Name: "last", Op: query.Max, Arg: endOf},

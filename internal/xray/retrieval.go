@@ -173,16 +173,9 @@ func (s *Server) retrievedGraph(ctx context.Context, r *awsapi.Request, in listR
 	if x.cancelled {
 		return out, nil
 	}
-	t := tenantOf(r)
-	traces, err := s.loadTraces(ctx, t, x.ids)
+	g, err := s.graphOf(ctx, tenantOf(r), x.ids)
 	if err != nil {
 		return nil, fmt.Errorf("read retrieved traces: %w", err)
-	}
-	g := newGraph(t.account)
-	for _, id := range x.ids {
-		if tr := traces[id]; tr != nil {
-			g.add(tr)
-		}
 	}
 	for _, svc := range g.services() {
 		out.Services = append(out.Services, retrievedService{svc, []empty{}})

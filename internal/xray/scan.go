@@ -3,12 +3,14 @@ package xray
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/query"
+	"github.com/trefoil-o11y/trefoil/internal/store"
 	"github.com/trefoil-o11y/trefoil/internal/syntax"
 	"github.com/trefoil-o11y/trefoil/internal/xray/filterexpr"
 )
@@ -81,46 +83,18 @@ func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *positi
 	if after != nil {
 		to = minTime(to, time.Unix(0, after.start+1))
 	}
-	more := true
-	window := func(lo, hi time.Time, where query.Expr) error {
-		if r.hint != nil {
-			ids, err := s.hinted(ctx, t, lo, hi.Add(lookback), r.hint, stats)
-			if err != nil {
-				return err
-			}
-			where = query.All(where, query.TraceIn{IDs: ids})
-		}
-		found, err := s.candidates(ctx, t, lo, hi, where, stats)
-		if err != nil {
-			return err
-		}
-		keep := found[:0]
-		for _, c := range found {
-			if after != nil && newestFirst(c.first, c.id, after.start, after.id) <= 0 {
-				continue
-			}
-			if r.kind != byTraceID || r.holds(timeOf(c.id, c.first)) {
-				keep = append(keep, c)
-			}
-		}
-		return s.visitAll(ctx, t, keep, r.detail, stats, func(tr *trace) bool {
-			if nanos(tr.start) < lo.UnixNano() || !r.contains(tr) {
-				return true
-			}
-			more = visit(tr)
-			return more
-		})
-	}
 	step := max(firstWindow, to.Sub(from)/64)
 	if r.all {
 		step = max(step, to.Sub(from))
 	}
+	more := true
 	for hi := to; more && hi.After(from); step *= 2 {
 		lo := hi.Add(-step).Truncate(time.Microsecond)
 		if lo.Before(from) {
 			lo = from
 		}
-		if err := window(lo, hi, nil); err != nil {
+		var err error
+		if more, err = s.window(ctx, t, r, lo, hi, after, nil, stats, visit); err != nil {
 			return err
 		}
 		hi = lo
@@ -128,9 +102,91 @@ func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *positi
 	if !more || r.kind == byTraceID {
 		return nil
 	}
-	// What began before the range and has a part that reaches into it.
+	_, err := s.reachIn(ctx, t, r, minTime(from, to), after, stats, visit)
+	return err
+}
+
+// reachIn visits the traces that began up to lookback before the range, and before another time,
+// and have a part that reaches or begins in it.
+func (s *Server) reachIn(ctx context.Context, t tenant, r traceRange, before time.Time, after *position, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+	from := r.from.Truncate(time.Microsecond)
+	inside, err := s.tracesIn(ctx, t, from, minTime(r.to, from.Add(lookback)), nil, stats)
+	if err != nil {
+		return false, err
+	}
+	both, err := s.tracesIn(ctx, t, from.Add(-lookback), from, inside, stats)
+	if err != nil {
+		return false, err
+	}
 	reaches := query.Compare{Op: query.Ge, L: endOf, R: query.Num(from.UnixNano())}
-	return window(from.Add(-lookback), minTime(from, to), reaches)
+	where := query.Or{X: []query.Expr{reaches, query.TraceIn{IDs: both}}}
+	return s.window(ctx, t, r, from.Add(-lookback), before, after, where, stats, visit)
+}
+
+// tracesIn returns the traces with a span in [from, to), of those of a set unless it is nil.
+func (s *Server) tracesIn(ctx context.Context, t tenant, from, to time.Time, of map[event.TraceID]struct{}, stats *query.Stats) (map[event.TraceID]struct{}, error) {
+	out := map[event.TraceID]struct{}{}
+	for id := range s.pending.between(t.environment, from.UnixNano(), to.UnixNano()) {
+		if _, ok := of[id]; ok || of == nil {
+			out[id] = struct{}{}
+		}
+	}
+	datasets, _, err := s.traceDatasets(ctx, t)
+	if err != nil || len(datasets) == 0 || !from.Before(to) {
+		return out, err
+	}
+	where := query.All(traced, query.Has{X: query.Field{Name: event.FieldSpan}})
+	if of != nil {
+		where = query.All(query.TraceIn{IDs: of}, where)
+	}
+	var mu sync.Mutex
+	st, err := s.cfg.Store.Read(ctx, &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{query.Filter{Where: where}}}, nil, func(rows *store.Rows) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range rows.Headers {
+			out[rows.Headers[i].Trace] = struct{}{}
+		}
+		if len(out) > query.MaxHeld {
+			return query.ErrTooLarge
+		}
+		return nil
+	})
+	stats.Add(st)
+	return out, err
+}
+
+// window visits the traces of a range that began in [lo, hi) and have a part there for which
+// where, if it is not nil, holds. It reports whether visit always returned true.
+func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, where query.Expr, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+	if r.hint != nil {
+		ids, err := s.hinted(ctx, t, lo, hi.Add(lookback), r.hint, stats)
+		if err != nil {
+			return false, err
+		}
+		where = query.All(where, query.TraceIn{IDs: ids})
+	}
+	found, err := s.candidates(ctx, t, lo, hi, where, stats)
+	if err != nil {
+		return false, err
+	}
+	keep := found[:0]
+	for _, c := range found {
+		if after != nil && newestFirst(c.first, c.id, after.start, after.id) <= 0 {
+			continue
+		}
+		if r.kind != byTraceID || r.holds(timeOf(c.id, c.first)) {
+			keep = append(keep, c)
+		}
+	}
+	more = true
+	err = s.visitAll(ctx, t, keep, r.detail, stats, func(tr *trace) bool {
+		if at := nanos(tr.start); at < lo.UnixNano() || at >= hi.UnixNano() || !r.contains(tr) {
+			return true
+		}
+		more = visit(tr)
+		return more
+	})
+	return more, err
 }
 
 func minTime(a, b time.Time) time.Time {

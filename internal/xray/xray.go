@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
@@ -42,6 +43,11 @@ type Server struct {
 	// they write.
 	settings sync.Mutex
 
+	// minutes serialises what reads and changes the kept minutes of service graphs.
+	minutes sync.Mutex
+	// quiet is quietFor.
+	quiet time.Duration
+
 	retrievals retrievals
 }
 
@@ -50,7 +56,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, quiet: quietFor}
 	var err error
 	if s.pending, err = loadPending(cfg.Meta); err != nil {
 		return nil, err

@@ -78,3 +78,21 @@ func counted(g *graph) map[string]int {
 	}
 	return out
 }
+
+// SummariesOfWhole is Summaries without limits, by traces that are read in full.
+func (s *Server) SummariesOfWhole(ctx context.Context, in SummariesInput) ([]Summary, error) {
+	t := s.console()
+	where, err := s.compile(ctx, t, in.Filter)
+	if err != nil {
+		return nil, err
+	}
+	var out []Summary
+	var stats query.Stats
+	err = s.scan(ctx, t, traceRange{kind: byEvent, from: in.From, to: in.To}, nil, &stats, func(tr *trace) bool {
+		if query.Holds(where, tr.row(t.account)) {
+			out = append(out, tr.consoleSummary())
+		}
+		return true
+	})
+	return out, err
+}

@@ -121,19 +121,11 @@ type serviceGraphOut struct {
 	ContainsOldGroupVersions bool
 }
 
-// detailFor returns what a graph of the traces that satisfy a condition needs of them.
-func detailFor(where query.Expr) detail {
-	if where == nil {
-		return outline
-	}
-	return detailOf(where)
-}
-
 // activeTraces visits the traces of a range that a condition holds for. More than
 // maxGraphTraces in the range is an error: a graph of a part would be wrong.
 func (s *Server) activeTraces(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats, visit func(*trace)) error {
 	n := 0
-	err := s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: detailFor(where), hint: hintOf(where), all: true}, nil, stats, func(tr *trace) bool {
+	err := s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hintOf(where), all: true}, nil, stats, func(tr *trace) bool {
 		if n++; n > maxGraphTraces {
 			return false
 		}

@@ -137,10 +137,22 @@ const (
 
 // detailOf returns what a condition on traces needs to be read of them.
 func detailOf(where query.Expr) detail {
-	d := shape
+	d := outline
 	query.Walk(where, func(e query.Expr) bool {
-		if x, ok := e.(query.Exists); ok && x.Over == (query.Part{Name: filterexpr.PartAnnotation}) {
-			d = whole
+		switch e := e.(type) {
+		case query.Exists:
+			switch {
+			case e.Over == (query.Part{Name: filterexpr.PartAnnotation}):
+				d = whole
+			case d == outline:
+				d = shape
+			}
+		case query.Field:
+			switch e.Name {
+			case "ok", "error", "fault", "throttle", "partial", "inferred", "root", "responsetime", "duration", "http.status":
+			default:
+				d = min(d, shape)
+			}
 		}
 		return true
 	})

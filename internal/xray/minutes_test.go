@@ -12,6 +12,7 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/xray"
 )
 
 // maker makes random traces of segments, subsegments and spans.
@@ -204,6 +205,9 @@ func (m *maker) row(trace, parent string, at, long float64, kind, service string
 	set("cloud.account.id", "111122223333", "123456789012")
 	if m.chance(30) {
 		m.b.SetInt("http.status_code", []int64{200, 404, 429, 500}[m.rnd.IntN(4)])
+		set("http.method", "GET", "POST")
+		set("http.route", "/", "/carts/{id}")
+		set("http.host", "example.com")
 	}
 	if m.chance(10) {
 		m.b.SetBool("error", true)
@@ -252,6 +256,33 @@ func newMaker(t testing.TB, f *fixture, seed uint64, over int) *maker {
 		m.ds = append(m.ds, ds.ID)
 	}
 	return m
+}
+
+// compareLists compares the console's lists of traces, page by page, with those made of whole traces.
+func compareLists(t *testing.T, f *fixture, rnd *rand.Rand, over int) {
+	t.Helper()
+	for _, filter := range []string{"", "fault", "!ok", "error responsetime > 0.5", "throttle OR partial", "http.status = 500"} {
+		from := time.Unix(base-100, 0).Add(time.Duration(rnd.IntN(over)) * time.Second)
+		in := xray.SummariesInput{From: from, To: from.Add(time.Duration(rnd.IntN(over+200)) * time.Second), Filter: filter}
+		want, err := f.server.SummariesOfWhole(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []xray.Summary
+		for in.Limit = 7; ; {
+			page, err := f.server.Summaries(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, page.Traces...)
+			if in.Cursor = page.NextCursor; in.Cursor == "" {
+				break
+			}
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatalf("traces with %q of %v to %v:\n%s", filter, in.From, in.To, d)
+		}
+	}
 }
 
 // compareGraphs compares graphs and series of random ranges, made of minutes and of outlines,
@@ -326,6 +357,7 @@ func TestGraphOfMinutes(t *testing.T) {
 					t.Fatal(err)
 				}
 				kept = max(kept, len(list))
+				compareLists(t, f, rnd, over)
 			}
 			if kept < 3 {
 				t.Errorf("no more than %d minutes were kept", kept)

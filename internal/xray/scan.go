@@ -3,6 +3,8 @@ package xray
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,54 +116,24 @@ func (s *Server) reachIn(ctx context.Context, t tenant, r traceRange, before tim
 	if err != nil {
 		return false, err
 	}
-	both, err := s.tracesIn(ctx, t, from.Add(-lookback), from, inside, stats)
+	reaches := query.Compare{Op: query.Ge, L: endOf, R: query.Num(from.UnixNano())}
+	ids, err := s.tracesIn(ctx, t, from.Add(-lookback), from, query.Or{X: []query.Expr{query.TraceIn{IDs: inside}, reaches}}, stats)
 	if err != nil {
 		return false, err
 	}
-	reaches := query.Compare{Op: query.Ge, L: endOf, R: query.Num(from.UnixNano())}
-	where := query.Or{X: []query.Expr{reaches, query.TraceIn{IDs: both}}}
-	return s.window(ctx, t, r, from.Add(-lookback), before, after, where, stats, visit)
-}
-
-// tracesIn returns the traces with a span in [from, to), of those of a set unless it is nil.
-func (s *Server) tracesIn(ctx context.Context, t tenant, from, to time.Time, of map[event.TraceID]struct{}, stats *query.Stats) (map[event.TraceID]struct{}, error) {
-	out := map[event.TraceID]struct{}{}
-	for id := range s.pending.between(t.environment, from.UnixNano(), to.UnixNano()) {
-		if _, ok := of[id]; ok || of == nil {
-			out[id] = struct{}{}
-		}
-	}
-	datasets, _, err := s.traceDatasets(ctx, t)
-	if err != nil || len(datasets) == 0 || !from.Before(to) {
-		return out, err
-	}
-	where := query.All(traced, query.Has{X: query.Field{Name: event.FieldSpan}})
-	if of != nil {
-		where = query.All(query.TraceIn{IDs: of}, where)
-	}
-	var mu sync.Mutex
-	st, err := s.cfg.Store.Read(ctx, &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{query.Filter{Where: where}}}, nil, func(rows *store.Rows) error {
-		mu.Lock()
-		defer mu.Unlock()
-		for i := range rows.Headers {
-			out[rows.Headers[i].Trace] = struct{}{}
-		}
-		if len(out) > query.MaxHeld {
-			return query.ErrTooLarge
-		}
-		return nil
-	})
-	stats.Add(st)
-	return out, err
+	return s.window(ctx, t, r, from.Add(-lookback), before, after, query.TraceIn{IDs: ids}, stats, visit)
 }
 
 // window visits the traces of a range that began in [lo, hi) and have a part there for which
 // where, if it is not nil, holds. It reports whether visit always returned true.
 func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, where query.Expr, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
 	if r.hint != nil {
-		ids, err := s.hinted(ctx, t, lo, hi.Add(lookback), r.hint, stats)
+		ids, err := s.tracesIn(ctx, t, lo, hi.Add(lookback), r.hint, stats)
 		if err != nil {
 			return false, err
+		}
+		if len(ids) <= chunkTraces {
+			return s.windowOf(ctx, t, r, lo, hi, after, ids, stats, visit)
 		}
 		where = query.All(where, query.TraceIn{IDs: ids})
 	}
@@ -187,6 +159,55 @@ func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time
 		return more
 	})
 	return more, err
+}
+
+// windowOf is window for a few traces.
+func (s *Server) windowOf(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, ids map[event.TraceID]struct{}, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+	traces, err := s.load(ctx, t, slices.Collect(maps.Keys(ids)), lo.Add(-lookback), hi.Add(lookback), r.detail, stats)
+	if err != nil {
+		return false, err
+	}
+	list := slices.SortedFunc(maps.Values(traces), func(a, b *trace) int {
+		return newestFirst(nanos(a.start), a.id, nanos(b.start), b.id)
+	})
+	for _, tr := range list {
+		at := nanos(tr.start)
+		if after != nil && newestFirst(at, tr.id, after.start, after.id) <= 0 {
+			continue
+		}
+		if at >= lo.UnixNano() && at < hi.UnixNano() && r.contains(tr) && !visit(tr) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// tracesIn returns the traces with a span in [from, to) for which where, if it is not nil, holds,
+// and those with a document in progress there.
+func (s *Server) tracesIn(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats) (map[event.TraceID]struct{}, error) {
+	out := map[event.TraceID]struct{}{}
+	for id := range s.pending.between(t.environment, from.UnixNano(), to.UnixNano()) {
+		out[id] = struct{}{}
+	}
+	datasets, _, err := s.traceDatasets(ctx, t)
+	if err != nil || len(datasets) == 0 || !from.Before(to) {
+		return out, err
+	}
+	where = query.All(where, traced, query.Has{X: query.Field{Name: event.FieldSpan}})
+	var mu sync.Mutex
+	st, err := s.cfg.Store.Read(ctx, &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{query.Filter{Where: where}}}, nil, func(rows *store.Rows) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range rows.Headers {
+			out[rows.Headers[i].Trace] = struct{}{}
+		}
+		if len(out) > query.MaxHeld {
+			return query.ErrTooLarge
+		}
+		return nil
+	})
+	stats.Add(st)
+	return out, err
 }
 
 func minTime(a, b time.Time) time.Time {

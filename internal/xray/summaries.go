@@ -336,22 +336,34 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 	}
 	var page SummariesPage
 	var last *trace
+	var found []*trace // outlines of those that match
+	d := detailOf(where)
 	ids := map[event.TraceID]struct{}{}
-	err = s.scan(ctx, t, traceRange{kind: byEvent, from: in.From, to: in.To, detail: detailOf(where), hint: hintOf(where)}, after, &page.Stats, func(tr *trace) bool {
-		if len(page.Traces) >= limit || page.Seen >= pageScanned {
+	err = s.scan(ctx, t, traceRange{kind: byEvent, from: in.From, to: in.To, detail: d, hint: hintOf(where)}, after, &page.Stats, func(tr *trace) bool {
+		if len(ids) >= limit || page.Seen >= pageScanned {
 			page.NextCursor = position{nanos(last.start), last.id}.token(hash)
 			return false
 		}
 		last = tr
 		page.Seen++
 		if query.Holds(where, tr.row(t.account)) {
-			page.Traces = append(page.Traces, tr.consoleSummary())
 			ids[tr.id] = struct{}{}
+			if d == outline {
+				found = append(found, tr)
+			} else {
+				page.Traces = append(page.Traces, tr.consoleSummary())
+			}
 		}
 		return true
 	})
-	if err != nil || len(page.Traces) == 0 {
+	if err != nil || len(ids) == 0 {
 		return page, err
+	}
+	if err := s.requests(ctx, t, found, &page.Stats); err != nil {
+		return page, err
+	}
+	for _, tr := range found {
+		page.Traces = append(page.Traces, tr.consoleSummary())
 	}
 	from := page.Traces[len(page.Traces)-1].Start.Add(-time.Minute)
 	logs, err := s.logLines(ctx, t, ids, from, in.To.Add(time.Hour), &page.Stats)

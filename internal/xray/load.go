@@ -243,11 +243,12 @@ type spanCollector struct {
 	logs       map[event.TraceID]int
 	spans      []*span
 	exceptions map[spanKey][]exception
+	events     map[spanKey][]spanMap
 	links      map[spanKey][]link
 }
 
 func newSpanCollector(docs map[event.TraceID][]*document, logs map[event.TraceID]int) *spanCollector {
-	return &spanCollector{docs: docs, logs: logs, exceptions: map[spanKey][]exception{}, links: map[spanKey][]link{}}
+	return &spanCollector{docs: docs, logs: logs, exceptions: map[spanKey][]exception{}, events: map[spanKey][]spanMap{}, links: map[spanKey][]link{}}
 }
 
 // addDocument takes a row with a segment document.
@@ -267,6 +268,7 @@ func (c *spanCollector) add(row map[string]event.Value) {
 	case row["meta.signal_type"].Str() == "log":
 		c.logs[key.trace]++
 	case annotation == "span_event":
+		c.events[key] = append(c.events[key], row)
 		if row["name"].Str() == "exception" {
 			c.exceptions[key] = append(c.exceptions[key], exception{kind: sp.text("exception.type"), message: sp.text("exception.message")})
 		}

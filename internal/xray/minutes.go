@@ -397,7 +397,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // tend does what is due at a time, in every environment.
 func (s *Server) tend(ctx context.Context, now time.Time, sweep bool) error {
-	failed := s.expire(ctx, now)
+	failed := errors.Join(s.expire(ctx, now), s.cfg.Meta.ForgetSampling(ctx, now.Add(-statisticsFor), now.Add(-activeFor)))
 	list, err := s.cfg.Meta.Environments(ctx)
 	failed = errors.Join(failed, err)
 	for _, environment := range list {

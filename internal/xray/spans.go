@@ -17,6 +17,8 @@ type span struct {
 	// exceptions are its span events named exception.
 	exceptions []exception
 	links      []link
+	// events are its span events.
+	events []spanMap
 }
 
 // spanFields are the fields of a span.
@@ -87,7 +89,7 @@ func (s *span) document(c *spanCollector) *document {
 	d.id, _ = event.ParseSpanID(row[event.FieldSpan].Str())
 	d.parent, _ = event.ParseSpanID(row[event.FieldParent].Str())
 	key := spanKey{d.trace, d.id}
-	s.links, s.exceptions = c.links[key], c.exceptions[key]
+	s.links, s.exceptions, s.events = c.links[key], c.exceptions[key], c.events[key]
 	for i := range s.exceptions {
 		s.exceptions[i].remote = s.outgoing()
 	}

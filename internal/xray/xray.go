@@ -37,7 +37,6 @@ type Server struct {
 	pending *pending
 	daemon  counters
 	reports telemetry
-	targets targets
 
 	// settings serialises changes of rules, groups, policies and settings, which read before
 	// they write.
@@ -47,8 +46,6 @@ type Server struct {
 	minutes sync.Mutex
 	// quiet is quietFor.
 	quiet time.Duration
-
-	retrievals retrievals
 }
 
 // New returns a server; it reads the documents in progress from the metadata.

@@ -233,7 +233,9 @@ func TestSmallOperations(t *testing.T) {
 		t.Errorf("%d policies", n)
 	}
 
-	f.expect(t, "/InsightSummaries", `{"StartTime":1,"EndTime":2,"GroupName":"Default","States":["ACTIVE"],"MaxResults":100}`, "")
+	now := time.Now().Unix()
+	f.expect(t, "/InsightSummaries", fmt.Sprintf(`{"StartTime":%d,"EndTime":%d,"GroupName":"Default","States":["ACTIVE"],"MaxResults":100}`, now-60, now), "")
+	f.expect(t, "/InsightSummaries", `{"StartTime":1,"EndTime":2,"GroupName":"Default"}`, invalid)
 	for _, body := range []string{`{"StartTime":1,"EndTime":2}`, `{"StartTime":1,"EndTime":2,"GroupName":"None"}`, `{"StartTime":1,"EndTime":2,"GroupName":"Default","MaxResults":0}`, `{"StartTime":1,"EndTime":2,"GroupName":"Default","MaxResults":101}`} {
 		f.expect(t, "/InsightSummaries", body, invalid)
 	}

@@ -96,3 +96,16 @@ func (s *Server) SummariesOfWhole(ctx context.Context, in SummariesInput) ([]Sum
 	})
 	return out, err
 }
+
+// Tend does what is due at a time.
+func (s *Server) Tend(ctx context.Context, now time.Time) error { return s.tend(ctx, now, true) }
+
+// InsightsOf lists the insights of a group, however old.
+func (s *Server) InsightsOf(ctx context.Context, group string) ([]string, error) {
+	list, err := s.cfg.Meta.XRayInsights(ctx, s.cfg.Environment, group, time.Unix(0, 0), time.Now())
+	var out []string
+	for _, i := range list {
+		out = append(out, i.ID)
+	}
+	return out, err
+}

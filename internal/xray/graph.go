@@ -124,12 +124,16 @@ type serviceGraphOut struct {
 // activeTraces visits the traces of a range that a condition holds for. More than
 // maxGraphTraces in the range is an error: a graph of a part would be wrong.
 func (s *Server) activeTraces(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats, visit func(*trace)) error {
+	holds, err := s.matcher(ctx, t, where)
+	if err != nil {
+		return err
+	}
 	n := 0
-	err := s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hintOf(where), all: true}, nil, stats, func(tr *trace) bool {
+	err = s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hintOf(where), all: true}, nil, stats, func(tr *trace) bool {
 		if n++; n > maxGraphTraces {
 			return false
 		}
-		if where == nil || query.Holds(where, tr.row(t.account)) {
+		if holds(tr) {
 			visit(tr)
 		}
 		return true

@@ -292,7 +292,7 @@ func (s *Server) eachMinute(ctx context.Context, t tenant, a, b, last int64, sta
 		return nil, fmt.Errorf("read the minutes of the service graph: %w", err)
 	}
 	for _, run := range runs(want, counts) {
-		list, err := s.makeMinutes(ctx, t, run, stats)
+		list, err := s.makeMinutes(ctx, t, run, nil, stats)
 		if err != nil {
 			return nil, err
 		}
@@ -332,20 +332,24 @@ func runs(want map[int64]bool, counts map[int64]minuteCount) [][]int64 {
 	return out
 }
 
-// makeMinutes makes the graphs of minutes, which are in order.
-func (s *Server) makeMinutes(ctx context.Context, t tenant, run []int64, stats *query.Stats) (map[int64]made, error) {
+// makeMinutes makes the graphs of minutes, which are in order, of the traces that satisfy where.
+func (s *Server) makeMinutes(ctx context.Context, t tenant, run []int64, where query.Expr, stats *query.Stats) (map[int64]made, error) {
 	out := make(map[int64]made, len(run))
 	for _, m := range run {
 		g := newGraph("")
 		g.bucket = 60
 		out[m] = made{graph: g}
 	}
+	holds, err := s.matcher(ctx, t, where)
+	if err != nil {
+		return nil, err
+	}
 	from, to := timeOfMinute(run[0]), timeOfMinute(run[len(run)-1]+1)
-	r := traceRange{kind: byEvent, from: from, to: to, detail: outline}
-	_, err := s.window(ctx, t, r, from, to, nil, nil, stats, func(tr *trace) bool {
+	r := traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hintOf(where)}
+	_, err = s.window(ctx, t, r, from, to, nil, nil, stats, func(tr *trace) bool {
 		m := minuteOf(nanos(tr.start))
 		x, ok := out[m]
-		if !ok {
+		if !ok || !holds(tr) {
 			return true
 		}
 		x.graph.add(tr)
@@ -404,10 +408,13 @@ func (s *Server) tend(ctx context.Context, now time.Time, sweep bool) error {
 		t := tenant{environment, s.cfg.Account, s.cfg.Region}
 		m := minuteOf(now.UnixNano())
 		_, err := s.eachMinute(ctx, t, m-tendBack, m-1, math.MaxInt64, &query.Stats{}, func(*graph) {})
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, err, s.watch(ctx, t, now))
 		if sweep {
 			failed = errors.Join(failed, s.sweepMinutes(ctx, t))
 		}
+	}
+	if sweep {
+		failed = errors.Join(failed, s.cfg.Meta.ForgetXRayInsights(ctx, minuteOf(now.UnixNano())-dayMinutes-baseMinutes, now.Add(-insightsFor)))
 	}
 	return failed
 }

@@ -144,6 +144,10 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 	if err != nil {
 		return nil, filterError(err)
 	}
+	holds, err := s.matcher(ctx, t, where)
+	if err != nil {
+		return nil, err
+	}
 	token := in.NextToken
 	in.NextToken = ""
 	hash := requestHash(in)
@@ -162,7 +166,7 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 		}
 		last = tr
 		out.TracesProcessedCount++
-		if kept(tr.id, rate) && query.Holds(where, tr.row(t.account)) {
+		if kept(tr.id, rate) && holds(tr) {
 			sum := tr.summary(t.account)
 			if rng.kind == byEvent {
 				at := min(tr.end, seconds(to.UnixNano()))
@@ -330,6 +334,10 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 	if err != nil {
 		return SummariesPage{}, err
 	}
+	holds, err := s.matcher(ctx, t, where)
+	if err != nil {
+		return SummariesPage{}, err
+	}
 	limit := in.Limit
 	if limit <= 0 {
 		limit = 100
@@ -346,7 +354,7 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 		}
 		last = tr
 		page.Seen++
-		if query.Holds(where, tr.row(t.account)) {
+		if holds(tr) {
 			ids[tr.id] = struct{}{}
 			if d == outline {
 				found = append(found, tr)

@@ -40,6 +40,8 @@ type trace struct {
 	spans      int
 	logs       int
 	sources    map[string]bool
+	// insights are the ids of those that the trace is a part of, as far as they were asked for.
+	insights []string
 	// causes maps the ids of exceptions to them.
 	causes map[string]exception
 }

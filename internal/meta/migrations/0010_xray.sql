@@ -45,16 +45,26 @@ CREATE TABLE sampling_boosts (
     expires_at INTEGER NOT NULL,
     PRIMARY KEY (rule, service)
 );
+-- The service graph of a group's traces that began in a minute, and the nodes that failed more
+-- than was to be expected.
+CREATE TABLE xray_insight_minutes (
+    environment TEXT NOT NULL,
+    group_name  TEXT NOT NULL,
+    minute      INTEGER NOT NULL,
+    anomalous   TEXT NOT NULL,
+    graph       BLOB NOT NULL,
+    PRIMARY KEY (environment, group_name, minute)
+);
+-- ended_at is 0 while an insight is active.
 CREATE TABLE xray_insights (
     id          TEXT PRIMARY KEY,
     environment TEXT NOT NULL,
     group_name  TEXT NOT NULL,
     started_at  INTEGER NOT NULL,
     ended_at    INTEGER NOT NULL,
-    updated_at  INTEGER NOT NULL,
     insight     TEXT NOT NULL
 );
-CREATE INDEX xray_insights_by_time ON xray_insights (environment, group_name, started_at);
+CREATE INDEX xray_insights_by_time ON xray_insights (environment, started_at);
 CREATE TABLE xray_insight_events (
     insight_id TEXT NOT NULL REFERENCES xray_insights (id) ON DELETE CASCADE,
     at         INTEGER NOT NULL,

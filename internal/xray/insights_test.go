@@ -155,7 +155,7 @@ func TestInsights(t *testing.T) {
 	for k := range 5 {
 		again := old
 		again.ID = fmt.Sprintf("00000000-0000-4000-8000-%012d", k)
-		again.Started, again.Ended = now.Add(-time.Duration(k)*time.Hour), time.Time{}
+		again.Started, again.Ended = now.Add(-time.Duration(k)*time.Hour-time.Minute), time.Time{}
 		if k > 2 {
 			again.Ended = again.Started.Add(time.Minute)
 		}

@@ -228,6 +228,18 @@ func (s *Server) boost(ctx context.Context, rule samplingRule, d boostDocument, 
 	return &boostOut{b.Rate, epoch(b.Expires)}, nil
 }
 
+// boosted returns the boosts of a rule that are still good, by service.
+func (s *Server) boosted(ctx context.Context, rule string) (map[string]float64, error) {
+	list, err := s.cfg.Meta.SamplingBoosts(ctx, rule)
+	out := map[string]float64{}
+	for _, b := range list {
+		if time.Now().Before(b.Expires) {
+			out[b.Service] = b.Rate
+		}
+	}
+	return out, err
+}
+
 type statisticSummary struct {
 	RuleName                                string
 	Timestamp                               float64

@@ -57,7 +57,7 @@ type Request struct {
 	Body []byte
 }
 
-// Operation answers one call. What it returns is encoded as JSON; nil is {}. An *Error in the
+// Operation answers one call. What it returns is encoded as JSON, nil as {}, or is an EventStream. An *Error in the
 // error's chain is the answer, any other error is logged and answered as the service's
 // internal error.
 type Operation func(ctx context.Context, r *Request) (any, error)
@@ -103,6 +103,8 @@ type Service struct {
 	TargetPrefix string
 	// InternalError is the code of an unexpected failure.
 	InternalError string
+	// Explain turns an error that is no *Error into one; nil, or a nil answer, leaves it unexpected.
+	Explain func(err error) *Error
 	// MaxBody bounds the body as sent, MaxInflated the body after gzip.
 	MaxBody, MaxInflated int64
 	// TooLarge is the answer to a body that is larger.
@@ -121,6 +123,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out, err := s.call(w, r, req)
 	if err != nil {
 		s.writeError(w, r, err)
+		return
+	}
+	if stream, ok := out.(EventStream); ok {
+		s.stream(w, r, stream)
 		return
 	}
 	text := []byte("{}")
@@ -176,7 +182,10 @@ func (s *Service) call(w http.ResponseWriter, r *http.Request, req *Request) (an
 
 func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	var e *Error
-	if !errors.As(err, &e) {
+	if !errors.As(err, &e) && s.Explain != nil {
+		e = s.Explain(err)
+	}
+	if e == nil {
 		if r.Context().Err() == nil {
 			s.Log.Error("aws operation", "target", r.Header.Get("X-Amz-Target"), "path", r.URL.Path, "error", err)
 		}

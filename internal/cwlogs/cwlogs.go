@@ -2,6 +2,7 @@ package cwlogs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/store"
 )
 
@@ -54,6 +56,12 @@ func New(cfg Config) *Server {
 		MaxInflated:   maxInflated,
 		TooLarge: &awsapi.Error{Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLargeException",
 			Message: fmt.Sprintf("The request body is larger than %d bytes.", maxBody)},
+		Explain: func(err error) *awsapi.Error {
+			if errors.Is(err, query.ErrTooLarge) {
+				return invalid("The request would hold too much at once. Ask for a shorter time range.")
+			}
+			return nil
+		},
 		Auth: cfg.Auth,
 		Log:  cfg.Log,
 	}

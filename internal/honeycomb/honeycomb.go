@@ -15,6 +15,7 @@ import (
 
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/store"
 )
 
@@ -128,6 +129,8 @@ func (s *Server) errorOf(ctx context.Context, err error) *apiError {
 		return e
 	case errors.Is(err, ingest.ErrOverloaded):
 		return errRateLimited
+	case errors.Is(err, query.ErrTooLarge):
+		return &apiError{http.StatusUnprocessableEntity, query.ErrTooLarge.Error()}
 	case errors.Is(err, ingest.ErrClosed), ctx.Err() != nil:
 		return errStopping
 	case errors.Is(err, meta.ErrNotFound):

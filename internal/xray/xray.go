@@ -1,6 +1,7 @@
 package xray
 
 import (
+	"errors"
 	"log/slog"
 	"net/http"
 	"sort"
@@ -10,6 +11,7 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/store"
 )
 
@@ -62,6 +64,12 @@ func New(cfg Config) (*Server, error) {
 		Operations: s.operations(), InternalError: "InternalFailure", MaxBody: 16 << 20, MaxInflated: 32 << 20,
 		TooLarge: awsapi.Errorf(codeInvalidRequest, "The request body is larger than the server takes."),
 		Auth:     cfg.Auth, Log: cfg.Log,
+		Explain: func(err error) *awsapi.Error {
+			if errors.Is(err, query.ErrTooLarge) {
+				return awsapi.Errorf(codeInvalidRequest, "The request would hold too much at once. Ask for a shorter time range.")
+			}
+			return nil
+		},
 		Unsigned: func(path string) bool { return path == "/GetSamplingRules" || path == "/SamplingTargets" },
 	}
 	return s, nil

@@ -106,7 +106,7 @@ func (s *Store) merge(ctx context.Context, files []*file) (err error) {
 		f.acquire()
 	}
 	defer releaseAll(files)
-	m := merger{enc: colfile.NewEncoder()}
+	m := merger{enc: colfile.NewEncoder(colfile.Small)}
 	for _, f := range files {
 		m.maxSeq = max(m.maxSeq, f.meta.MaxSeq)
 	}

@@ -44,7 +44,7 @@ func TestDamageIsNeverAPanic(t *testing.T) {
 			}
 			u := &unit{file: f, group: g, chunks: chunks, rows: g.Rows}
 			sc.enter(u)
-			inTraces{map[event.TraceID]struct{}{{9}: {}}}.may(&sc)
+			inTraces{ids: map[event.TraceID]struct{}{{9}: {}}}.may(&sc)
 			for page := range u.pages() {
 				sc.turn(page)
 				at := make([]int, sc.n)

@@ -33,6 +33,13 @@ func newDicts(limit int) *dicts { return &dicts{limit: limit, byKey: map[dictKey
 // entryBytes is what an entry of the cache takes besides the dictionary.
 const entryBytes = 200
 
+// has reports whether the dictionary of a chunk is kept.
+func (d *dicts) has(f *file, c *colfile.Chunk) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byKey[dictKey{f.num, c.Offset}] != nil
+}
+
 // read returns the dictionary of a chunk.
 func (d *dicts) read(f *file, c *colfile.Chunk, t colfile.Type) (*colfile.Dict, error) {
 	key := dictKey{f.num, c.Offset}

@@ -39,7 +39,7 @@ type flusher struct {
 // writeBatches writes the rows of batches whose dataset is not dropped to a file that is not yet
 // there; nothing is written when there are none.
 func writeBatches(out *output, batches []*event.Batch, dropped func(event.DatasetID) bool) error {
-	f := flusher{batches: batches, enc: colfile.NewEncoder()}
+	f := flusher{batches: batches, enc: colfile.NewEncoder(colfile.Fast)}
 	maxSeq := f.order(dropped)
 	if len(f.rows) == 0 {
 		return nil

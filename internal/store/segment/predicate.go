@@ -32,19 +32,29 @@ type (
 		missing bool
 		test    func(v event.Value) bool
 		compare *query.Compare // of the field with a constant number, when e is that
-		needle  *query.Text    // of the field, when e is that
+		needle  *query.Text    // what the field must contain, when e says so
 		equal   []string       // the strings one of which the field must be, when e says so
 		present bool           // e holds for every finite number, and for no missing value
+		// contains reports whether e says of a string no more than that it contains the needle.
+		contains bool
 	}
-	inTraces struct{ ids map[event.TraceID]struct{} }
-	inSpans  struct{ query.SpanIn }
+	inTraces struct {
+		ids    map[event.TraceID]struct{}
+		number int
+	}
+	inSpans struct{ query.SpanIn }
 	// ofRow is evaluated row by row.
 	ofRow  struct{ e query.Expr }
 	always bool
 )
 
-// compiler makes predicates and gives numbers to those that keep verdicts.
-type compiler struct{ verdicts int }
+// compiler makes predicates and gives numbers to those that keep something with the scanned columns.
+type compiler struct{ numbers int }
+
+func (c *compiler) next() int {
+	c.numbers++
+	return c.numbers - 1
+}
 
 // compile makes the predicate of an expression; nil holds always.
 func (c *compiler) compile(e query.Expr) predicate {
@@ -52,7 +62,7 @@ func (c *compiler) compile(e query.Expr) predicate {
 	case nil:
 		return always(true)
 	case query.TraceIn:
-		return inTraces{e.IDs}
+		return inTraces{e.IDs, c.next()}
 	case query.SpanIn:
 		return inSpans{e}
 	case query.Compare:
@@ -60,7 +70,7 @@ func (c *compiler) compile(e query.Expr) predicate {
 			if id.IsZero() {
 				return always(false)
 			}
-			return inTraces{map[event.TraceID]struct{}{id: {}}}
+			return inTraces{map[event.TraceID]struct{}{id: {}}, c.next()}
 		}
 	}
 	fields, whole := query.Reads(e)
@@ -102,8 +112,7 @@ func hasTraces(e query.Expr) (has bool) {
 }
 
 func (c *compiler) ofField(e query.Expr, name string) predicate {
-	p := &ofField{e: e, name: name, number: c.verdicts, missing: query.Holds(e, query.NewRow(nil, nil))}
-	c.verdicts++
+	p := &ofField{e: e, name: name, number: c.next(), missing: query.Holds(e, query.NewRow(nil, nil))}
 	p.test = func(v event.Value) bool {
 		row := oneField{name, v}
 		return query.Holds(e, &row)
@@ -172,8 +181,8 @@ func (p *ofField) special(e query.Expr) {
 		if !isField(e.X) {
 			return
 		}
-		p.needle = &e
-		if e.Op == query.Contains && !e.Fold {
+		p.needle, p.contains = &e, e.Op == query.Contains && !e.Fold
+		if p.contains {
 			p.test = func(v event.Value) bool {
 				if v.Kind() != event.KindString {
 					return e.Coerce && strings.Contains(v.Text(), e.S)
@@ -303,6 +312,10 @@ func (p inTraces) filter(s *scanner, keep bitmap) {
 		return
 	}
 	v := f.sources[0]
+	if !p.pages(s, v).has(s.page) {
+		clear(keep)
+		return
+	}
 	s.load(v)
 	if s.err != nil {
 		return
@@ -371,6 +384,45 @@ func (p inTraces) may(s *scanner) bool {
 	return false
 }
 
+// pages returns the pages of the scanned unit that may have one of the traces.
+func (p inTraces) pages(s *scanner, v *values) pageSet {
+	return v.pagesOf(p.number, func() pageSet {
+		if v.chunk == nil || len(p.ids) > bloomTraces {
+			return everyPage
+		}
+		set := pageSet(0)
+		for id := range p.ids {
+			// A filter that can not be read says nothing: the pages themselves decide.
+			some, err := s.u.file.PagesWith(s.u.group, v.chunk, id[:])
+			if set |= pageSet(some); err != nil || set == everyPage {
+				return everyPage
+			}
+		}
+		return set
+	})
+}
+
+// pageSet has a bit for each of the first 32 pages of a unit. Filters that tell pages apart are
+// not made for units with more.
+type pageSet uint32
+
+const everyPage = ^pageSet(0)
+
+func (p pageSet) has(page int) bool { return page >= 32 || p&(1<<page) != 0 }
+
+// pagesOf returns the pages on which a predicate may hold for a value; it asks once for each unit.
+func (v *values) pagesOf(number int, ask func() pageSet) pageSet {
+	for len(v.pages) <= number {
+		v.pages = append(v.pages, unknownPages)
+	}
+	if v.pages[number] == unknownPages {
+		v.pages[number] = int64(ask())
+	}
+	return pageSet(v.pages[number])
+}
+
+const unknownPages = -1
+
 // Verdicts of a predicate about an entry of a dictionary; 0 is not known yet.
 const (
 	fails = 1
@@ -413,6 +465,10 @@ func (p *ofField) filter(s *scanner, keep bitmap) {
 	}
 	if len(f.sources) == 1 {
 		v := f.sources[0]
+		if !p.missing && !p.pages(s, v).has(s.page) {
+			clear(keep)
+			return
+		}
 		s.load(v)
 		if s.err == nil {
 			p.one(v, keep)
@@ -472,6 +528,8 @@ func (p *ofField) one(v *values, keep bitmap) {
 		compareFloats(p, v, keep)
 	case p.compare != nil && v.vec.Encoding == colfile.Delta:
 		compareInts(p, v, keep)
+	case v.vec.Encoding == colfile.Lengths && p.searchable(v, keep):
+		p.search(v, keep)
 	default:
 		slowly(p, v, keep)
 	}
@@ -679,10 +737,8 @@ func (p *ofField) mayChunk(s *scanner, v *values) bool {
 		if p.equal != nil && !p.mayEqual(s, k) {
 			return false
 		}
-		if p.needle != nil {
-			if may, err := s.u.file.MayContain(k, p.needle.S, p.needle.Fold); !may && err == nil {
-				return false
-			}
+		if p.pages(s, v) == 0 {
+			return false
 		}
 	}
 	if k.Encoding != colfile.Dictionary || k.Dict > fewEntries && p.equal == nil && p.needle == nil {
@@ -701,6 +757,28 @@ func (p *ofField) mayChunk(s *scanner, v *values) bool {
 		some = some || verdicts[i] == holds
 	}
 	return some
+}
+
+// pages returns the pages of the scanned unit on which a string may be what p looks for.
+func (p *ofField) pages(s *scanner, v *values) pageSet {
+	part, fold := "", false
+	switch {
+	case v.chunk == nil || v.typ != colfile.String:
+		return everyPage
+	case p.needle != nil:
+		part, fold = p.needle.S, p.needle.Fold
+	case len(p.equal) == 1:
+		part = p.equal[0]
+	default:
+		return everyPage
+	}
+	return v.pagesOf(p.number, func() pageSet {
+		set, err := s.u.file.PagesContaining(v.chunk, part, fold)
+		if err != nil {
+			return everyPage
+		}
+		return pageSet(set)
+	})
 }
 
 func (p *ofField) mayEqual(s *scanner, k *colfile.Chunk) bool {

@@ -100,7 +100,9 @@ type values struct {
 	list   []string      // of columns of batches
 	loaded bool          // dict is read
 
+	lower    []byte    // the texts of vec in lower case
 	verdicts [][]uint8 // by predicate: what it says of each entry, see predicate.go
+	pages    []int64   // by predicate: the pages on which it may hold, see predicate.go
 	codes    [][]uint32
 	hashes   []uint64
 }
@@ -200,7 +202,7 @@ func (s *scanner) newValues(name string, t colfile.Type) *values {
 	if n := len(s.free); n > 0 {
 		v, s.free = s.free[n-1], s.free[:n-1]
 	}
-	*v = values{field: name, typ: t, header: -1, page: -1, vec: v.vec, verdicts: v.verdicts[:0], codes: v.codes[:0], hashes: v.hashes[:0]}
+	*v = values{field: name, typ: t, header: -1, page: -1, vec: v.vec, lower: v.lower, verdicts: v.verdicts[:0], pages: v.pages[:0], codes: v.codes[:0], hashes: v.hashes[:0]}
 	return v
 }
 
@@ -334,8 +336,9 @@ func (s *scanner) loadDict(v *values) {
 	}
 }
 
-// loadFor loads a field for some rows of the page; it reports whether one of them may have it.
-func (s *scanner) loadFor(f *field, at []int) bool {
+// loadFor loads a field for some rows of the page; it reports whether one of them may have it. With
+// once the field is read for nothing else.
+func (s *scanner) loadFor(f *field, at []int, once bool) bool {
 	some := !f.constant.Missing()
 	for _, v := range f.sources {
 		if v.page == s.page || v.chunk == nil || f.name == event.FieldSampleRate {
@@ -348,11 +351,46 @@ func (s *scanner) loadFor(f *field, at []int) bool {
 		has, err := s.u.file.ReadPageFor(s.u.group, v.chunk, s.page, at, &v.vec)
 		s.fail(err)
 		if has {
-			s.loadDict(v)
+			if !once || !s.entriesFor(v, at) {
+				s.loadDict(v)
+			}
 			v.page, some = s.page, true
 		}
 	}
 	return some
+}
+
+// fewRows is the number of rows up to which only their entries of a large dictionary are read.
+const fewRows = 4
+
+// entriesFor reads what the rows need of a dictionary in place of all of it; it reports false when
+// that would not pay. v is good for these rows then, and for nothing else.
+func (s *scanner) entriesFor(v *values, at []int) bool {
+	if v.loaded || v.chunk.Frames == nil || len(at) > fewRows || s.dicts.has(s.u.file, v.chunk) {
+		return false
+	}
+	var codes []uint32
+	for _, i := range at {
+		if c := v.vec.Codes[i]; int(c) < v.chunk.Dict {
+			codes = append(codes, c)
+		}
+	}
+	d, err := s.u.file.ReadDictFor(v.chunk, codes)
+	if err != nil {
+		s.fail(err)
+		d = &colfile.Dict{}
+	}
+	v.dict, v.loaded = d, true
+	next := uint32(0)
+	for _, i := range at {
+		if int(v.vec.Codes[i]) < v.chunk.Dict {
+			v.vec.Codes[i] = next
+			next++
+		} else {
+			v.vec.Codes[i] = uint32(d.Len())
+		}
+	}
+	return true
 }
 
 // atLeastOne gives rows without a sample rate the rate 1.
@@ -557,7 +595,7 @@ func (s *scanner) rowsOf(at []int, want map[string]bool, all bool) []query.Row {
 		}
 		_, known := s.names[name]
 		f := s.field(name)
-		if s.loadFor(f, at) {
+		if s.loadFor(f, at, !known) {
 			for k, i := range at {
 				if v := s.value(f, i); !v.Missing() {
 					names[k] = append(names[k], f.name)

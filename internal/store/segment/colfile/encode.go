@@ -3,7 +3,6 @@ package colfile
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"math/bits"
 	"unsafe"
@@ -28,9 +27,8 @@ const (
 	maxDictBytes = 8 << 20
 	// maxIntDict is the number of distinct integers up to which they get a dictionary.
 	maxIntDict = 4096
-	// worth is the share of its size to which a chunk must shrink for compression to pay: what
-	// hardly shrinks is read faster as it is.
-	worth = 0.88
+	// frameBytes is how much of a dictionary is compressed together.
+	frameBytes = 64 << 10
 )
 
 // Values are those of one column in one group, in the order of the rows.
@@ -64,15 +62,15 @@ type Encoded struct {
 	body  []byte
 	bloom bloom.SplitBlockFilter
 	text  []byte // compressed
-	raw   int64  // size of the pages before compression
+	ids   []byte
+	raw   int64 // size of the pages before compression
 }
 
 // Size returns the number of bytes that the chunk takes.
-func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text) }
+func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text) + len(e.ids) }
 
 // Encoder makes chunks. It keeps its buffers; one goroutine uses it at a time.
 type Encoder struct {
-	zstd   *zstd.Encoder
 	local  []uint32 // by entry of Values.Dict: index in the chunk's dictionary + 1
 	used   []uint32 // entries of Values.Dict in the order of the chunk's dictionary
 	codes  []int32
@@ -82,18 +80,31 @@ type Encoder struct {
 	ints   map[int64]int32
 	grams  textFilter
 
-	raw   []byte // pages before compression
-	ends  []int  // where each of them ends in raw
-	small []byte
+	seen hashSet
+
+	packer
 }
 
+// Effort is how much work goes into the size of a file.
+type Effort bool
+
+// The efforts: Fast for what is soon written again, Small for what is kept.
+const (
+	Fast  Effort = false
+	Small Effort = true
+)
+
 // NewEncoder returns an encoder.
-func NewEncoder() *Encoder {
-	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+func NewEncoder(effort Effort) *Encoder {
+	level := zstd.SpeedFastest
+	if effort == Small {
+		level = zstd.SpeedBetterCompression
+	}
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic(err) // the options are constants
 	}
-	return &Encoder{zstd: z}
+	return &Encoder{packer: packer{zstd: z}}
 }
 
 // Encode makes the chunk of a column; rows is the number of rows of the group. v must have at
@@ -104,7 +115,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 		return nil, fmt.Errorf("encode column %q: %d values for %d rows", c.Name, n, rows)
 	}
 	out := &Encoded{chunk: Chunk{Column: column, Values: n}}
-	e.raw, e.ends = e.raw[:0], e.ends[:0]
+	e.begin(out)
 	var body func(lo, hi int) error // appends the values lo..hi to e.raw
 	switch c.Type {
 	case String, Bytes:
@@ -132,8 +143,10 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 	case ID16, ID8:
 		w := c.Type.width()
 		out.chunk.Encoding = Plain
+		e.large = min(rows, PageRows)*w+levelBytes > maxStored
 		if c.Type == ID16 {
 			out.bloom = e.filter(n, func(i int) []byte { return v.IDs[i*w : i*w+w] })
+			out.ids = e.pageIDs(rows, v.Rows)
 		}
 		body = func(lo, hi int) error {
 			e.raw = append(e.raw, v.IDs[lo*w:hi*w]...)
@@ -142,8 +155,6 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 	default:
 		return nil, fmt.Errorf("encode column %q: no such type %d", c.Name, c.Type)
 	}
-	type page struct{ rows, values int }
-	var pages []page
 	for at, lo := 0, 0; at < rows; at += PageRows {
 		end := min(at+PageRows, rows)
 		hi := lo
@@ -154,12 +165,16 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 				hi++
 			}
 		}
+		start, levels := len(e.raw), 0
 		if !c.Required {
 			var present []int32
 			if v.Rows != nil {
 				present = v.Rows[lo:hi]
 			}
 			e.raw = e.appendLevels(e.raw, at, end, hi-lo, present)
+			if hi > lo && hi-lo < end-at {
+				levels = len(e.raw) - start
+			}
 		}
 		if c.Type == Time && c.Required {
 			out.chunk.First = append(out.chunk.First, v.Nums[lo])
@@ -169,17 +184,10 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 				return nil, fmt.Errorf("encode column %q: %w", c.Name, err)
 			}
 		}
-		e.ends = append(e.ends, len(e.raw))
-		pages = append(pages, page{end - at, hi - lo})
+		e.cut(rawPage{rows: end - at, levels: levels})
 		lo = hi
 	}
-	out.raw = int64(len(e.raw))
-	e.pack(out, func(dst []byte, i int, raw, packed int, crc uint32) []byte {
-		if i < 0 {
-			return appendDictHeader(dst, raw, packed, crc, out.chunk.Dict)
-		}
-		return appendDataHeader(dst, raw, packed, crc, pages[i].rows, out.chunk.Encoding.parquet())
-	})
+	e.end()
 	return out, nil
 }
 
@@ -197,84 +205,6 @@ func (e Encoding) parquet() format.Encoding {
 	default:
 		return format.Plain
 	}
-}
-
-// pack compresses the pages of e.raw, when it pays, and puts them behind their headers. With a
-// dictionary the first of them is its page.
-func (e *Encoder) pack(out *Encoded, header func(dst []byte, i int, raw, packed int, crc uint32) []byte) {
-	first := 0
-	if out.chunk.Encoding == Dictionary {
-		first = -1
-	}
-	page := func(i int) []byte {
-		i -= first
-		lo := 0
-		if i > 0 {
-			lo = e.ends[i-1]
-		}
-		return e.raw[lo:e.ends[i]]
-	}
-	n := len(e.ends)
-	// Whether it pays is seen from the first pages.
-	var tried [][]byte
-	if len(e.raw) >= 64 {
-		raw, packed := 0, 0
-		for i := first; i < min(first+2, first+n); i++ {
-			p := e.zstd.EncodeAll(page(i), nil)
-			tried = append(tried, p)
-			raw += len(page(i))
-			packed += len(p)
-		}
-		out.chunk.Zstd = float64(packed) <= worth*float64(raw)
-	}
-	for i := first; i < first+n && !out.chunk.Zstd; i++ {
-		out.chunk.Zstd = len(page(i)) > maxStored
-	}
-	out.body = make([]byte, 0, len(e.raw)/2+40*n)
-	for i := first; i < first+n; i++ {
-		raw := page(i)
-		var p Page
-		at := len(out.body)
-		if out.chunk.Zstd {
-			if k := i - first; k < len(tried) {
-				e.small = append(e.small[:0], tried[k]...)
-			} else {
-				e.small = e.zstd.EncodeAll(raw, e.small[:0])
-			}
-			p.CRC = crc32.ChecksumIEEE(e.small)
-			out.body = header(out.body, i, len(raw), len(e.small), p.CRC)
-			p.Head = len(out.body) - at
-		} else {
-			e.small = appendStored(e.small[:0], raw)
-			p.CRC = crc32.ChecksumIEEE(raw)
-			out.body = header(out.body, i, len(raw), len(e.small), crc32.ChecksumIEEE(e.small))
-			p.Head = len(out.body) - at + storedHead
-		}
-		out.body = append(out.body, e.small...)
-		p.Size = len(out.body) - at
-		if i < 0 {
-			out.chunk.DictPage = p
-		} else {
-			out.chunk.Pages = append(out.chunk.Pages, p)
-		}
-	}
-}
-
-const (
-	// maxStored is the largest block of a zstd frame, and storedHead what stands ahead of it.
-	maxStored  = 128 << 10
-	storedHead = 12
-)
-
-// appendStored appends b as a zstd frame of one block that is not compressed. All chunks of a
-// column are zstd to Parquet, for some of its readers look at the first chunk alone to learn the
-// codec; what is stored so costs them a copy, and this package nothing.
-func appendStored(dst, b []byte) []byte {
-	dst = append(dst, 0x28, 0xb5, 0x2f, 0xfd, 0xa0) // the magic; one segment, its size in 4 bytes
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(b)))
-	block := uint32(len(b))<<3 | 1 // the last block, raw
-	dst = append(dst, byte(block), byte(block>>8), byte(block>>16))
-	return append(dst, b...)
 }
 
 // appendLevels appends the definition levels of the rows at..end, which are 1 where a row has a
@@ -318,8 +248,9 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 	}
 	if !dict {
 		out.chunk.Encoding = Lengths
+		e.large = longPage(v)
 		if c.Type == String {
-			e.stringFilters(out, n, func(i int) string { return v.Dict[v.Codes[i]] })
+			e.stringFilters(out, n, func(i int) string { return v.Dict[v.Codes[i]] }, pagesOf(v.Rows))
 		}
 		return func(lo, hi int) (err error) {
 			e.codes = e.codes[:0]
@@ -335,13 +266,17 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 		}
 	}
 	out.chunk.Encoding, out.chunk.Dict = Dictionary, len(e.used)
-	e.stringFilters(out, len(e.used), func(i int) string { return v.Dict[e.used[i]] })
-	for _, g := range e.used {
+	e.stringFilters(out, len(e.used), func(i int) string { return v.Dict[e.used[i]] }, nil)
+	for i, g := range e.used {
+		if k := len(e.parts); total >= 2*frameBytes && (k == 0 || len(e.raw)-e.parts[k-1].at >= frameBytes) {
+			e.parts = append(e.parts, rawFrame{i, len(e.raw)})
+		}
 		s := v.Dict[g]
 		e.raw = binary.LittleEndian.AppendUint32(e.raw, uint32(len(s)))
 		e.raw = append(e.raw, s...)
 	}
-	e.ends = append(e.ends, len(e.raw))
+	e.large = total > maxStored
+	e.cut(rawPage{dict: true})
 	return func(lo, hi int) error {
 		e.codes = e.codes[:0]
 		for _, g := range v.Codes[lo:hi] {
@@ -349,6 +284,21 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 		}
 		return e.appendCodes(out.chunk.Dict)
 	}
+}
+
+// longPage reports whether the strings of some page may be more than can be stored as they are.
+func longPage(v Values) bool {
+	page := pagesOf(v.Rows)
+	size, last := 0, -1
+	for i, g := range v.Codes {
+		if p := page(i); p != last {
+			size, last = levelBytes, p
+		}
+		if size += len(v.Dict[g]) + binary.MaxVarintLen32; size > maxStored {
+			return true
+		}
+	}
+	return false
 }
 
 // localDict gives the entries of v.Dict that are used their place in the chunk's dictionary. It
@@ -383,9 +333,19 @@ func (e *Encoder) appendCodes(dict int) (err error) {
 	return err
 }
 
+// pagesOf returns a function that tells the page of a value; rows are those that have one, nil for
+// all.
+func pagesOf(rows []int32) func(i int) int {
+	if rows == nil {
+		return func(i int) int { return i / PageRows }
+	}
+	return func(i int) int { return int(rows[i]) / PageRows }
+}
+
 // stringFilters makes the filters of n strings: text gets one for what it contains, shorter
-// strings, when they are many, one for the whole of them.
-func (e *Encoder) stringFilters(out *Encoded, n int, at func(i int) string) {
+// strings, when they are many, one for the whole of them. The text filter tells pages apart when
+// page gives them.
+func (e *Encoder) stringFilters(out *Encoded, n int, at func(i int) string, page func(i int) int) {
 	if n < bloomEntries {
 		return
 	}
@@ -394,11 +354,19 @@ func (e *Encoder) stringFilters(out *Encoded, n int, at func(i int) string) {
 		total += len(at(i))
 	}
 	if total >= n*bloomText {
-		e.grams.reset(n)
+		pages := 1
+		if page != nil {
+			pages = page(n-1) + 1
+		}
+		e.grams.reset(n, pages)
 		for i := range n {
+			if page != nil {
+				e.grams.turn(page(i))
+			}
 			e.grams.add(at(i))
 		}
-		out.text = e.zstd.EncodeAll(e.grams.bits, nil)
+		e.grams.end()
+		out.text, out.chunk.TextWidth = e.zstd.EncodeAll(e.grams.bits, nil), e.grams.width
 	}
 	if total < n*128 {
 		out.bloom = e.filter(n, func(i int) []byte {
@@ -430,7 +398,7 @@ func (e *Encoder) integers(out *Encoded, c Column, v Values) func(lo, hi int) er
 		for _, x := range e.nums {
 			e.raw = binary.LittleEndian.AppendUint64(e.raw, uint64(x))
 		}
-		e.ends = append(e.ends, len(e.raw))
+		e.cut(rawPage{dict: true})
 		last, code := v.Nums[0], int32(0)
 		return func(lo, hi int) error {
 			e.codes = e.codes[:0]
@@ -492,42 +460,4 @@ func floatRange(c *Chunk, nums []int64) {
 	if lo <= hi {
 		c.Min, c.Max, c.HasRange = int64(math.Float64bits(lo)), int64(math.Float64bits(hi)), true
 	}
-}
-
-// The page headers are Thrift's compact form of Parquet's PageHeader, written by hand: there is
-// one for each page, and they are always alike.
-
-func appendI32(dst []byte, v int) []byte { return binary.AppendVarint(dst, int64(v)) }
-
-func appendPageHeader(dst []byte, kind format.PageType, raw, packed int, crc uint32) []byte {
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(kind))
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, raw)
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, packed)
-	dst = append(dst, 0x15)
-	return appendI32(dst, int(int32(crc)))
-}
-
-func appendDataHeader(dst []byte, raw, packed int, crc uint32, rows int, enc format.Encoding) []byte {
-	dst = appendPageHeader(dst, format.DataPage, raw, packed, crc)
-	dst = append(dst, 0x1c, 0x15) // field 5, a struct, and its field 1
-	dst = appendI32(dst, rows)
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(enc))
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(format.RLE))
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(format.RLE))
-	return append(dst, 0, 0)
-}
-
-func appendDictHeader(dst []byte, raw, packed int, crc uint32, entries int) []byte {
-	dst = appendPageHeader(dst, format.DictionaryPage, raw, packed, crc)
-	dst = append(dst, 0x3c, 0x15) // field 7, a struct, and its field 1
-	dst = appendI32(dst, entries)
-	dst = append(dst, 0x15)
-	dst = appendI32(dst, int(format.Plain))
-	return append(dst, 0, 0)
 }

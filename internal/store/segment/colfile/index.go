@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 )
 
@@ -94,9 +95,23 @@ type Chunk struct {
 	// Bloom is the place of the split-block filter's bits, BloomLen their number of bytes.
 	Bloom    int64
 	BloomLen int
-	// Text is the place of the text filter and TextLen its size in the file.
-	Text    int64
-	TextLen int
+	// Text is the place of the text filter and TextLen its size in the file; TextWidth is the
+	// number of bytes that it has for each run of letters, 0 when it does not tell pages apart.
+	Text      int64
+	TextLen   int
+	TextWidth int
+	// IDs is the place of the filter of each page's ids, IDsLen its size.
+	IDs    int64
+	IDsLen int
+	// Frames are the parts of a dictionary page that is compressed in several.
+	Frames []Frame
+}
+
+// Frame is a part of a dictionary page, behind the one before it.
+type Frame struct {
+	First int // its first entry
+	Size  int
+	CRC   uint32
 }
 
 // Page is a page's place behind the one before it.
@@ -104,6 +119,10 @@ type Page struct {
 	Size int    // with its header
 	Head int    // size of the header
 	CRC  uint32 // of what follows the header
+	// Levels is how much of what follows the header holds the definition levels, and LevelsCRC
+	// its checksum; 0 where they can not be read by themselves.
+	Levels    int
+	LevelsCRC uint32
 }
 
 // MinFloat returns Min of a float column.
@@ -181,20 +200,29 @@ const (
 	flagBloom
 	flagText
 	flagFirst
+	flagLevels
+	flagIDs
+	flagFrames
+	flagsEnd
 )
 
 func appendChunk(dst []byte, c *Chunk) []byte {
-	flags := byte(0)
+	levels := slices.ContainsFunc(c.Pages, func(p Page) bool { return p.Levels > 0 })
+	flags := uint64(0)
 	for _, f := range []struct {
 		on  bool
-		bit byte
-	}{{c.Zstd, flagZstd}, {c.DictPage.Size > 0, flagDict}, {c.HasRange, flagRange}, {c.BloomLen > 0, flagBloom}, {c.TextLen > 0, flagText}, {c.First != nil, flagFirst}} {
+		bit uint64
+	}{
+		{c.Zstd, flagZstd}, {c.DictPage.Size > 0, flagDict}, {c.HasRange, flagRange}, {c.BloomLen > 0, flagBloom}, {c.TextLen > 0, flagText},
+		{c.First != nil, flagFirst}, {levels, flagLevels}, {c.IDsLen > 0, flagIDs}, {c.Frames != nil, flagFrames},
+	} {
 		if f.on {
 			flags |= f.bit
 		}
 	}
 	dst = binary.AppendUvarint(dst, uint64(c.Column))
-	dst = append(dst, byte(c.Encoding), flags)
+	dst = append(dst, byte(c.Encoding))
+	dst = binary.AppendUvarint(dst, flags)
 	dst = binary.AppendUvarint(dst, uint64(c.Values))
 	if c.Encoding == Elsewhere {
 		return dst
@@ -211,6 +239,20 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 	}
 	for _, p := range c.Pages {
 		page(p)
+		if levels {
+			dst = binary.AppendUvarint(dst, uint64(p.Levels))
+			if p.Levels > 0 {
+				dst = binary.LittleEndian.AppendUint32(dst, p.LevelsCRC)
+			}
+		}
+	}
+	if c.Frames != nil {
+		dst = binary.AppendUvarint(dst, uint64(len(c.Frames)))
+		for _, f := range c.Frames {
+			dst = binary.AppendUvarint(dst, uint64(f.First))
+			dst = binary.AppendUvarint(dst, uint64(f.Size))
+			dst = binary.LittleEndian.AppendUint32(dst, f.CRC)
+		}
 	}
 	if flags&flagRange != 0 {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(c.Min))
@@ -223,6 +265,11 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 	if flags&flagText != 0 {
 		dst = binary.AppendUvarint(dst, uint64(c.Text))
 		dst = binary.AppendUvarint(dst, uint64(c.TextLen))
+		dst = binary.AppendUvarint(dst, uint64(c.TextWidth))
+	}
+	if flags&flagIDs != 0 {
+		dst = binary.AppendUvarint(dst, uint64(c.IDs))
+		dst = binary.AppendUvarint(dst, uint64(c.IDsLen))
 	}
 	last := int64(0)
 	for _, t := range c.First {
@@ -352,7 +399,7 @@ func (g *Group) readChunks(columns []Column, size int64) ([]Chunk, error) {
 		}
 		last = c.Column
 		c.Encoding = Encoding(r.byte())
-		flags := r.byte()
+		flags := r.uvarint(flagsEnd - 1)
 		c.Zstd = flags&flagZstd != 0
 		c.Values = int(r.uvarint(uint64(g.Rows)))
 		if r.err != nil {
@@ -381,7 +428,16 @@ func (g *Group) readChunks(columns []Column, size int64) ([]Chunk, error) {
 		}
 		c.Pages = make([]Page, pages)
 		for i := range c.Pages {
-			c.Pages[i] = page(&at)
+			p := page(&at)
+			if flags&flagLevels != 0 {
+				if p.Levels = int(r.uvarint(uint64(p.Size - p.Head))); p.Levels > 0 {
+					p.LevelsCRC = r.u32()
+				}
+			}
+			c.Pages[i] = p
+		}
+		if flags&flagFrames != 0 {
+			c.Frames = r.frames(c.Dict, c.DictPage)
 		}
 		if flags&flagRange != 0 {
 			c.Min, c.Max, c.HasRange = int64(r.u64()), int64(r.u64()), true
@@ -393,8 +449,14 @@ func (g *Group) readChunks(columns []Column, size int64) ([]Chunk, error) {
 			}
 		}
 		if flags&flagText != 0 {
-			c.Text, c.TextLen = int64(r.uvarint(uint64(size))), int(r.uvarint(math.MaxInt32))
+			c.Text, c.TextLen, c.TextWidth = int64(r.uvarint(uint64(size))), int(r.uvarint(math.MaxInt32)), int(r.uvarint(maskedPages/8))
 			if c.Text+int64(c.TextLen) > size {
+				r.fail("place of a filter")
+			}
+		}
+		if flags&flagIDs != 0 {
+			c.IDs, c.IDsLen = int64(r.uvarint(uint64(size))), int(r.uvarint(math.MaxInt32))
+			if c.IDsLen%(32*pages) != 0 || pages > maskedPages || c.IDs+int64(c.IDsLen) > size {
 				r.fail("place of a filter")
 			}
 		}
@@ -415,6 +477,28 @@ func (g *Group) readChunks(columns []Column, size int64) ([]Chunk, error) {
 		r.fail("index is longer than its content")
 	}
 	return chunks, r.err
+}
+
+// frames decodes the parts of a dictionary page.
+func (r *indexReader) frames(entries int, page Page) []Frame {
+	n := r.uvarint(uint64(len(r.src)))
+	list := make([]Frame, 0, n)
+	next, left := 0, page.Size-page.Head
+	for range n {
+		f := Frame{First: int(r.uvarint(uint64(entries))), Size: int(r.uvarint(uint64(left))), CRC: r.u32()}
+		if len(list) == 0 && f.First != 0 || len(list) > 0 && f.First < next {
+			r.fail("part of a dictionary")
+		}
+		if r.err != nil {
+			return nil
+		}
+		next, left = f.First+1, left-f.Size
+		list = append(list, f)
+	}
+	if n == 0 || left != 0 {
+		r.fail("part of a dictionary")
+	}
+	return list
 }
 
 // fits reports whether values of a type can be encoded so.

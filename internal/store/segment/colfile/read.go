@@ -1,6 +1,7 @@
 package colfile
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -119,22 +120,24 @@ func (f *File) MayHave(c *Chunk, value []byte) (bool, error) {
 	return bloom.CheckSplitBlock(io.NewSectionReader(f.f, c.Bloom, int64(c.BloomLen)), int64(c.BloomLen), xxhash.Sum64(value))
 }
 
-// MayContain reports whether one of a chunk's strings may contain s; with fold in any case.
-func (f *File) MayContain(c *Chunk, s string, fold bool) (bool, error) {
-	if c.TextLen == 0 {
-		return true, nil
+// PagesContaining returns the pages of a chunk, a bit for each, on which a string may contain s;
+// with fold in any case.
+func (f *File) PagesContaining(c *Chunk, s string, fold bool) (uint32, error) {
+	if c.TextLen == 0 || len(s) < gramLen {
+		return everyPage, nil
 	}
 	packed := make([]byte, c.TextLen)
 	if _, err := f.f.ReadAt(packed, c.Text); err != nil {
-		return false, err
+		return everyPage, err
 	}
 	d := decoders.Get().(*zstd.Decoder)
 	defer decoders.Put(d)
 	bits, err := d.DecodeAll(packed, nil)
 	if err != nil {
-		return true, nil // a damaged filter says nothing; the pages themselves decide
+		return everyPage, nil // a damaged filter says nothing; the pages themselves decide
 	}
-	return mayContain(bits, s, fold), nil
+	filter := textFilter{bits: bits, width: c.TextWidth}
+	return filter.pagesWith(s, fold), nil
 }
 
 var decoders = sync.Pool{New: func() any {
@@ -284,6 +287,54 @@ func (f *File) ReadDict(c *Chunk, t Type) (d *Dict, err error) {
 	return d, nil
 }
 
+// ReadDictFor reads the entries of a chunk's dictionary that have the given codes: entry i of what it
+// returns is that of codes[i]. It pays for a few of a dictionary that has Frames.
+func (f *File) ReadDictFor(c *Chunk, codes []uint32) (d *Dict, err error) {
+	defer f.guard(&err)
+	d = &Dict{ends: make([]uint32, len(codes))}
+	order := make([]int, len(codes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(codes[a], codes[b]) })
+	var packed, body []byte
+	strs := make([]string, len(codes))
+	at := c.Offset + int64(c.DictPage.Head)
+	for k, fr := range c.Frames {
+		end := c.Dict
+		if k+1 < len(c.Frames) {
+			end = c.Frames[k+1].First
+		}
+		if len(order) == 0 {
+			break
+		}
+		if int(codes[order[0]]) < end {
+			src, err := f.page(c, Page{Size: fr.Size, CRC: fr.CRC}, at, &packed, &body)
+			if err != nil {
+				return nil, err
+			}
+			for entry := fr.First; len(order) > 0 && entry < end; entry++ {
+				n := binary.LittleEndian.Uint32(src)
+				text := src[4 : 4+n]
+				src = src[4+n:]
+				for len(order) > 0 && int(codes[order[0]]) == entry {
+					strs[order[0]] = string(text)
+					order = order[1:]
+				}
+			}
+		}
+		at += int64(fr.Size)
+	}
+	if len(order) > 0 {
+		return nil, fmt.Errorf("segment %s: %w: code of a dictionary", f.Path, ErrCorrupt)
+	}
+	for i, s := range strs {
+		d.text = append(append(d.text, 0, 0, 0, 0), s...)
+		d.ends[i] = uint32(len(d.text))
+	}
+	return d, nil
+}
+
 // ReadPage reads page i of a chunk into v. What v held before is lost.
 func (f *File) ReadPage(g *Group, c *Chunk, i int, v *Vector) error {
 	_, err := f.ReadPageFor(g, c, i, nil, v)
@@ -298,12 +349,21 @@ func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (so
 	for _, p := range c.Pages[:i] {
 		at += int64(p.Size)
 	}
+	col := f.Columns[c.Column]
+	v.Type, v.Encoding, v.N, v.Valid = col.Type, c.Encoding, g.PageLen(i), nil
+	if rows != nil && c.Pages[i].Levels > 0 {
+		if err := f.levels(c, c.Pages[i], at, v); err != nil {
+			return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
+		}
+		if !slices.ContainsFunc(rows, v.Has) {
+			return false, nil
+		}
+		v.Valid = nil
+	}
 	body, err := f.page(c, c.Pages[i], at, &v.packed, &v.body)
 	if err != nil {
 		return false, err
 	}
-	col := f.Columns[c.Column]
-	v.Type, v.Encoding, v.N, v.Valid = col.Type, c.Encoding, g.PageLen(i), nil
 	n := v.N
 	if !col.Required {
 		if body, n, err = v.levels(body); err != nil {
@@ -317,6 +377,17 @@ func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (so
 		return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
 	}
 	return true, nil
+}
+
+// levels reads the definition levels of a page that can be read by themselves into v.
+func (f *File) levels(c *Chunk, p Page, at int64, v *Vector) error {
+	p.Size, p.CRC = p.Head+p.Levels, p.LevelsCRC
+	body, err := f.page(c, p, at, &v.packed, &v.body)
+	if err != nil {
+		return err
+	}
+	_, _, err = v.levels(body)
+	return err
 }
 
 var errLevels = fmt.Errorf("%w: definition levels", ErrCorrupt)

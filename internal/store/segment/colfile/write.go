@@ -92,7 +92,7 @@ func (w *Writer) Group(dataset uint32, rows int, minTime, maxTime int64, chunks 
 			next++
 			e.chunk.Offset = w.out.n
 			w.out.write(e.body)
-			if len(e.bloom) > 0 || len(e.text) > 0 {
+			if len(e.bloom) > 0 || len(e.text) > 0 || len(e.ids) > 0 {
 				w.filters = append(w.filters, filterRef{len(w.groups), len(g.chunks), e})
 			}
 			g.chunks = append(g.chunks, e.chunk)
@@ -243,6 +243,10 @@ func (w *Writer) Finish(meta []byte) error {
 		if len(f.encoded.text) > 0 {
 			c.Text, c.TextLen = w.out.n, len(f.encoded.text)
 			w.out.write(f.encoded.text)
+		}
+		if len(f.encoded.ids) > 0 {
+			c.IDs, c.IDsLen = w.out.n, len(f.encoded.ids)
+			w.out.write(f.encoded.ids)
 		}
 	}
 	if err := w.offsetIndexes(); err != nil {

@@ -72,7 +72,7 @@ func (r *reading) run(s *scanner, keep bitmap, n int, fields []string, visit fun
 	r.Has, r.fields = resize(r.Has, len(fields)), resize(r.fields, len(fields))
 	for k, name := range fields {
 		r.fields[k] = s.field(name)
-		r.Has[k] = s.loadFor(r.fields[k], r.at)
+		r.Has[k] = s.loadFor(r.fields[k], r.at, false)
 	}
 	if s.err != nil {
 		return s.err
@@ -110,7 +110,7 @@ func (r *reading) headers(s *scanner) {
 	}
 	for _, name := range []string{event.FieldTime, event.FieldSeq, event.FieldTrace, event.FieldSpan, event.FieldParent} {
 		f := s.field(name)
-		if !s.loadFor(f, r.at) {
+		if !s.loadFor(f, r.at, false) {
 			continue
 		}
 		for _, v := range f.sources {

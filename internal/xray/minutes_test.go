@@ -27,7 +27,9 @@ type maker struct {
 	over int
 	// unfinished is how many of a hundred documents in progress stay so.
 	unfinished int
-	last       map[string]string // an id of a segment in each trace
+	// segments is whether only segments are made, and no spans.
+	segments bool
+	last     map[string]string // an id of a segment in each trace
 }
 
 var makerServices = []string{"front", "cart", "stock", "mail", "db.example.com", "a b/c"}
@@ -53,7 +55,7 @@ func (m *maker) trace() {
 
 // request makes a service's part of a trace, as segments or as spans.
 func (m *maker) request(trace, parent string, at, long float64, service string, depth int) {
-	if m.chance(40) {
+	if !m.segments && m.chance(40) {
 		m.span(trace, parent, at, long, service, depth)
 		return
 	}

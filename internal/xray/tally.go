@@ -194,7 +194,7 @@ func (g *graph) add(t *trace) {
 		k := edgeKey{source: target.client(), target: target, bucket: bucket}
 		if c.source != nil {
 			k.source = c.source.place(g.account)
-			if c.by != c.target && c.by.name != target.name {
+			if !c.target.inferred && c.by != c.target && c.by.name != target.name {
 				k.alias = c.by.name
 			}
 		}

@@ -48,6 +48,14 @@ func (f *front) addOTLP(mux *http.ServeMux) {
 	}
 }
 
+// xrayHandler serves the X-Ray API and, as AWS's endpoint does, OTLP traces beside it.
+func (f *front) xrayHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", f.xray.Handler())
+	mux.Handle("/v1/traces", f.otlp.AWSTraces())
+	return mux
+}
+
 // handler serves everything: gRPC by its content type, CloudWatch's services by
 // X-Amz-Target or the service that a form is signed for, STS by its form, the rest by path.
 func (f *front) handler() http.Handler {

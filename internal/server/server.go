@@ -61,7 +61,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 	auth := awsAuth(cfg.Auth, db)
 	authenticate := authenticator(cfg.Auth, db)
-	receiver := otlp.New(otlp.Config{Queue: queue, Meta: db, Authenticate: authenticate, Log: cfg.Log})
+	receiver := otlp.New(otlp.Config{Queue: queue, Meta: db, Authenticate: authenticate, AuthenticateAWS: signature(auth), Log: cfg.Log})
 	events := honeycomb.New(honeycomb.Config{Store: st, Meta: db, Queue: queue, Authenticate: authenticate, Log: cfg.Log})
 	metrics := cwmetrics.New(cwmetrics.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Log: cfg.Log})
 	logs := cwlogs.New(cwlogs.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Metrics: metricsOfLogs(metrics), Log: cfg.Log})
@@ -94,7 +94,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	httpServer := newHTTP(front.handler(), cfg.Log)
 	otlpServer := newHTTP(front.otlpHandler(), cfg.Log)
-	xrayServer := newHTTP(traces.Handler(), cfg.Log)
+	xrayServer := newHTTP(front.xrayHandler(), cfg.Log)
 
 	// The queue outlives the listeners, so that what they accepted is still stored.
 	queueCtx, stopQueue := context.WithCancel(context.WithoutCancel(ctx))
@@ -120,6 +120,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	g.Go(func() error { return grpcServer.Serve(l.otlpGRPC) })
 	g.Go(func() error { return traces.ServeUDP(gctx, l.xrayUDP) })
 	g.Go(func() error { return logs.Run(gctx) })
+	g.Go(func() error { return traces.Run(gctx) })
 	g.Go(func() error {
 		<-gctx.Done()
 		ui.Close()
@@ -207,6 +208,19 @@ func awsAuth(mode awsapi.Mode, db *meta.DB) *awsapi.Auth {
 			}
 			return secret, k.Environment, err
 		}}
+}
+
+// signature returns the function that tells the environment of a request that is signed as AWS's
+// clients do.
+func signature(auth *awsapi.Auth) func(*http.Request, []byte) (string, error) {
+	return func(r *http.Request, body []byte) (string, error) {
+		caller, err := auth.Check(r, body, false)
+		var refused *awsapi.Error
+		if errors.As(err, &refused) {
+			err = fmt.Errorf("%w: %s", otlp.ErrSignature, refused.Message)
+		}
+		return caller.Environment, err
+	}
 }
 
 // listeners are the open sockets.

@@ -147,21 +147,17 @@ func (s *Server) listRetrieved(ctx context.Context, r *awsapi.Request, in listRe
 // A document with parts that came by themselves is put together unless that is too long.
 func (t *trace) pieces() []retrievedSpan {
 	out := []retrievedSpan{}
-	var add func(e *entity)
-	add = func(e *entity) {
+	for _, e := range t.segments {
 		if doc := t.render(e); len(doc) <= maxRetrieved || e.raw == "" {
 			out = append(out, retrievedSpan{e.id.String(), string(doc)})
-			return
+			continue
 		}
 		out = append(out, retrievedSpan{e.id.String(), e.raw})
 		e.walk(func(c *entity) {
-			if c.attached && c != e {
+			if c.attached && c != e && c.raw != "" {
 				out = append(out, retrievedSpan{c.id.String(), c.raw})
 			}
 		})
-	}
-	for _, e := range t.segments {
-		add(e)
 	}
 	return out
 }

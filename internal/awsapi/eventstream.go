@@ -11,7 +11,8 @@ import (
 )
 
 // EventStream is the answer of an operation that sends events as they come. It runs until it returns
-// or the context ends, which it does when the client goes away. An *Error ends the stream as an
+// or the context ends, which it does when the client goes away; it is run once in any case, so that it
+// can give back what it holds. An *Error ends the stream as an
 // exception of its code; any other error is logged and ends it as the service's internal error.
 type EventStream func(ctx context.Context, send func(event string, payload any) error) error
 
@@ -36,11 +37,13 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request, run EventStream
 		return out.Flush()
 	}
 	// Clients other than JavaScript's take a stream that begins otherwise for a fault.
-	if err := write("event", "initial-response", struct{}{}); err != nil {
-		return
+	ctx, gone := context.WithCancel(r.Context())
+	defer gone()
+	if write("event", "initial-response", struct{}{}) != nil {
+		gone()
 	}
-	err := run(r.Context(), func(event string, payload any) error { return write("event", event, payload) })
-	if err == nil || r.Context().Err() != nil {
+	err := run(ctx, func(event string, payload any) error { return write("event", event, payload) })
+	if err == nil || ctx.Err() != nil {
 		return
 	}
 	var e *Error

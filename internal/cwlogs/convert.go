@@ -18,7 +18,7 @@ const (
 )
 
 // maxFields bounds the fields that are found in one message.
-const maxFields = 200
+const maxFields = 1000
 
 // found is what is in a message: the leaves of a JSON object, and the ids of the trace and
 // span that the line belongs to, zero when it names none. It is used for one message after the
@@ -32,9 +32,10 @@ type found struct {
 	names []byte // those that are not just a key
 }
 
-// add puts a log event into a batch; h has no trace yet.
-func (d *found) add(b *event.Builder, h event.Header, message []byte) {
-	d.discover(message)
+// add puts a log event into a batch; h has no trace yet. Lambda says that the group is one of AWS
+// Lambda's functions.
+func (d *found) add(b *event.Builder, h event.Header, message []byte, lambda bool) {
+	d.discover(message, lambda)
 	h.Trace, h.Parent = d.trace, d.span
 	b.Add(h)
 	for i := range d.fields {
@@ -53,13 +54,18 @@ var traceText = regexp.MustCompile(`(?:AWS-XRAY-TRACE-ID: ?|Root=)(1-[0-9a-fA-F]
 
 // discover looks into a message. A JSON object's leaves become fields: a dot for each object,
 // ".N" for each array on the way, a further @ ahead of a name that begins with one; null and
-// what follows the 200th field is left out.
-func (d *found) discover(message []byte) {
-	d.fields, d.trace, d.span = d.fields[:0], event.TraceID{}, event.SpanID{}
+// what follows the 1000th field is left out.
+func (d *found) discover(message []byte, lambda bool) {
+	d.forget()
 	d.json.Reset(message)
 	d.names = d.names[:0]
-	if d.json.Peek() == '{' && !(d.object(nil, 0) && d.json.Ended()) {
-		d.fields, d.trace, d.span = d.fields[:0], event.TraceID{}, event.SpanID{} // no JSON after all
+	switch {
+	case d.json.Peek() == '{':
+		if !d.object(nil, 0) || !d.json.Ended() {
+			d.forget() // no JSON after all
+		}
+	case lambda:
+		d.lambda(message)
 	}
 	if d.trace.IsZero() && (bytes.Contains(message, []byte("AWS-XRAY-TRACE-ID:")) || bytes.Contains(message, []byte("Root=1-"))) {
 		if m := traceText.FindSubmatch(message); m != nil {
@@ -70,6 +76,8 @@ func (d *found) discover(message []byte) {
 		}
 	}
 }
+
+func (d *found) forget() { d.fields, d.trace, d.span = d.fields[:0], event.TraceID{}, event.SpanID{} }
 
 // join makes a name of two parts.
 func (d *found) join(a, b []byte) []byte {

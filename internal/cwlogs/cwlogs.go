@@ -18,10 +18,10 @@ import (
 )
 
 // Limits of one request: PutLogEvents takes 1 MiB of messages, which JSON escapes may make
-// six times as large.
+// six times as large, CreateLookupTable a table of 10 MiB.
 const (
-	maxBody     = 8 << 20
-	maxInflated = 10 << 20
+	maxBody     = 12 << 20
+	maxInflated = 12 << 20
 )
 
 // Config is what a Server works with; every member is required.
@@ -30,7 +30,9 @@ type Config struct {
 	Meta  *meta.DB
 	Queue *ingest.Queue
 	Auth  *awsapi.Auth
-	Log   *slog.Logger
+	// Metrics makes a batch of data of metrics, which is stored with the events that drive them.
+	Metrics func(ctx context.Context, environment string, data []Datum) (*event.Batch, error)
+	Log     *slog.Logger
 }
 
 // Server answers the API. Its methods may be called at once from many goroutines.
@@ -40,14 +42,24 @@ type Server struct {
 	runs *runs
 	size *sizes
 
+	rules      rules
+	tails      tails
+	deliveries deliveries
+
 	// streams orders writing to a stream against its deletion, by group: PutLogEvents holds
 	// the lock for reading from its look at the stream until its events have their place.
 	streams [64]sync.RWMutex
 }
 
-// New returns a server; it holds nothing that needs closing.
+// New returns a server; it holds nothing that needs closing. Subscriptions and the default values of
+// metric filters work once Run runs.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, runs: newRuns(), size: newSizes()}
+	s := &Server{
+		cfg: cfg, runs: newRuns(cfg.Meta), size: newSizes(),
+		rules:      rules{meta: cfg.Meta, known: map[event.DatasetID]*groupRules{}},
+		tails:      tails{all: map[*tail]bool{}, stopped: make(chan struct{})},
+		deliveries: deliveries{client: &http.Client{}, workers: map[deliveryKey]*delivery{}},
+	}
 	s.http = &awsapi.Service{
 		Operations:    s.operations(),
 		TargetPrefix:  "Logs_20140328.",

@@ -2,7 +2,6 @@ package cwlogs
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,46 +50,71 @@ func (s *Server) startQuery(ctx context.Context, r *awsapi.Request, in startQuer
 	if err != nil {
 		return out, err
 	}
-	groups, err := s.queryGroups(ctx, r, names)
-	if err != nil {
-		return out, err
-	}
-	from, to := seconds(*in.StartTime), seconds(*in.EndTime)+999
-	env := insights.Env{From: time.UnixMilli(from), To: time.UnixMilli(to), Now: time.Now()}
+	a := asking{environment: r.Caller.Environment, account: r.Caller.Account, requestID: r.ID, text: *in.QueryString, names: names,
+		from: time.UnixMilli(seconds(*in.StartTime)), to: time.UnixMilli(seconds(*in.EndTime) + 999)}
 	if in.Limit != nil {
-		env.Limit = *in.Limit
+		a.limit = *in.Limit
 	}
-	run := &run{id: awsapi.NewRequestID(), environment: r.Caller.Environment, groups: names, created: env.Now}
-	var ids []event.DatasetID
-	for _, g := range groups {
-		env.Groups = append(env.Groups, insights.Group{Dataset: g.ID, Label: r.Caller.Account + ":" + g.Name})
-		ids = append(ids, g.ID)
-	}
-	tree, err := insights.Parse(*in.QueryString)
-	if err != nil {
-		return out, malformed(err)
-	}
-	if run.plan, err = insights.Lower(tree, env); err != nil {
-		return out, malformed(err)
-	}
-	run.query = &query.Query{Datasets: ids, From: env.From, To: env.To.Add(time.Millisecond), Stages: run.plan.Stages, Counted: true}
-	alive, err := s.alive(ctx, r.Caller.Environment, ids, env.From)
+	run, err := s.compile(ctx, a)
 	if err != nil {
 		return out, err
 	}
-	if alive != nil {
-		run.query.Stages = append([]query.Stage{query.Filter{Where: alive}}, run.query.Stages...)
-	}
-	sources := make([]string, len(names))
-	for i, n := range names {
-		sources[i] = strconv.Quote(n)
-	}
-	run.text = fmt.Sprintf("SOURCE %s START=%d END=%d | %s", strings.Join(sources, ", "), from, to, *in.QueryString)
-	if !s.start(run) {
+	if err := s.start(ctx, run); errors.Is(err, errTooMany) {
 		return out, awsapi.Errorf("LimitExceededException", "Resource limit exceeded.")
+	} else if err != nil {
+		return out, err
 	}
 	out.QueryID = run.id
 	return out, nil
+}
+
+// asking is a query that somebody asks.
+type asking struct {
+	environment, account string
+	requestID            string // for texts of errors
+	text                 string
+	names                []string
+	from, to             time.Time
+	limit                int
+}
+
+// compile makes a run of a query that is right, ready to start.
+func (s *Server) compile(ctx context.Context, a asking) (*run, error) {
+	tree, err := insights.Parse(a.text)
+	if err != nil {
+		return nil, malformed(err)
+	}
+	switch {
+	case tree.Source == nil && len(a.names) == 0:
+		return nil, errOneGroup
+	case tree.Source != nil && len(a.names) > 0:
+		return nil, invalid("Log groups are named by SOURCE in the query and by the request; exactly one of them must name them.")
+	}
+	run := &run{id: awsapi.NewRequestID(), environment: a.environment, account: a.account, created: time.Now(), tree: tree}
+	run.env = insights.Env{From: a.from, To: a.to, Now: run.created, Limit: a.limit}
+	// What is looked up now stays what it is until the query has run.
+	lookups := context.WithoutCancel(ctx)
+	run.env.Source = func(src *insights.Source) ([]insights.Group, error) { return s.sourceGroups(lookups, a, src) }
+	run.env.Table = func(name string) (*query.Table, error) { return s.lookupTable(lookups, a.environment, name) }
+	if run.env.Groups, err = s.queryGroups(ctx, a, a.names); err != nil {
+		return nil, err
+	}
+	plan, err := insights.Lower(tree, run.env)
+	if err != nil {
+		return nil, malformed(err)
+	}
+	for _, g := range plan.Groups {
+		run.groups = append(run.groups, strings.TrimPrefix(g.Label, a.account+":"))
+	}
+	run.text = a.text
+	if tree.Source == nil {
+		sources := make([]string, len(a.names))
+		for i, n := range a.names {
+			sources[i] = strconv.Quote(n)
+		}
+		run.text = fmt.Sprintf("SOURCE %s START=%d END=%d | %s", strings.Join(sources, ", "), a.from.UnixMilli(), a.to.UnixMilli(), a.text)
+	}
+	return run, nil
 }
 
 // seconds returns a time of StartQuery in milliseconds.
@@ -151,8 +175,8 @@ func (in *startQueryInput) check() ([]string, error) {
 	switch {
 	case in.QueryLanguage == "SQL" || in.QueryLanguage == "PPL":
 		return nil, invalid("Query language %s is not supported by this server; use %s.", in.QueryLanguage, languageCWLI)
-	case given != 1:
-		return nil, invalid("Exactly one of logGroupName, logGroupNames and logGroupIdentifiers must be given.")
+	case given > 1:
+		return nil, errOneGroup
 	case seconds(*in.EndTime) < seconds(*in.StartTime):
 		return nil, invalid("End time should not be less than start time")
 	}
@@ -165,20 +189,95 @@ func (in *startQueryInput) check() ([]string, error) {
 	return unique, nil
 }
 
-func (s *Server) queryGroups(ctx context.Context, r *awsapi.Request, names []string) ([]meta.LogGroup, error) {
-	var groups []meta.LogGroup
+// errOneGroup says that a query has no groups, or too many ways to name them.
+var errOneGroup = invalid("Exactly one of logGroupName, logGroupNames and logGroupIdentifiers must be given, or SOURCE in the query.")
+
+func (s *Server) queryGroups(ctx context.Context, a asking, names []string) ([]insights.Group, error) {
+	var groups []insights.Group
 	for _, n := range names {
-		g, err := s.cfg.Meta.LogGroup(ctx, r.Caller.Environment, n)
+		g, err := s.cfg.Meta.LogGroup(ctx, a.environment, n)
 		if errors.Is(err, meta.ErrNotFound) {
 			return nil, awsapi.Errorf("ResourceNotFoundException", "Log group '%s' does not exist for account ID '%s' "+
-				"(Service: AWSLogs; Status Code: 400; Error Code: ResourceNotFoundException; Request ID: %s; Proxy: null)", n, r.Caller.Account, r.ID)
+				"(Service: AWSLogs; Status Code: 400; Error Code: ResourceNotFoundException; Request ID: %s; Proxy: null)", n, a.account, a.requestID)
 		}
 		if err != nil {
 			return nil, err
 		}
-		groups = append(groups, g)
+		groups = append(groups, insights.Group{Dataset: g.ID, Label: a.account + ":" + g.Name})
 	}
 	return groups, nil
+}
+
+// sourceGroups finds the groups that SOURCE names or chooses.
+func (s *Server) sourceGroups(ctx context.Context, a asking, src *insights.Source) ([]insights.Group, error) {
+	if src.Selectors == nil {
+		var names []string
+		for _, n := range src.Names {
+			name, ok := identified(n)
+			if !ok {
+				return nil, invalid("SOURCE names %q, which is no name of a log group.", n)
+			}
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+		if len(names) > maxQueryGroups {
+			return nil, invalid("SOURCE names %d log groups; at most %d can be named.", len(names), maxQueryGroups)
+		}
+		return s.queryGroups(ctx, a, names)
+	}
+	list, err := s.cfg.Meta.LogGroups(ctx, a.environment)
+	if err != nil {
+		return nil, err
+	}
+	groups := []insights.Group{}
+	for _, g := range list {
+		ok := true
+		for _, sel := range src.Selectors {
+			if sel.Name == "dataSource" {
+				return nil, &syntax.Error{Src: a.text, Span: src.Span, Msg: "not supported by this server: dataSource"}
+			}
+			for _, arg := range sel.Args {
+				var is bool
+				if is, err = s.selected(ctx, a, g, arg); err != nil {
+					return nil, err
+				}
+				ok = ok && is
+			}
+		}
+		if ok {
+			groups = append(groups, insights.Group{Dataset: g.ID, Label: a.account + ":" + g.Name})
+		}
+	}
+	return groups, nil
+}
+
+// selected reports whether a group meets one condition of a selector.
+func (s *Server) selected(ctx context.Context, a asking, g meta.LogGroup, arg insights.SelectorArg) (bool, error) {
+	var tags map[string]string
+	if arg.Name == "tags" {
+		var err error
+		if tags, err = s.cfg.Meta.Tags(ctx, meta.LogGroupResource(g.Environment, g.Name)); err != nil {
+			return false, err
+		}
+	}
+	return slices.ContainsFunc(arg.Values, func(v string) bool {
+		switch arg.Name {
+		case "nameprefix":
+			return strings.HasPrefix(g.Name, v)
+		case "class":
+			return strings.EqualFold(g.Class, v)
+		case "loggroupidentifier":
+			name, ok := identified(v)
+			return ok && name == g.Name
+		case "tags":
+			key, value, pair := strings.Cut(v, "=")
+			have, ok := tags[key]
+			return ok && (!pair || have == value)
+		default:
+			return v == a.account || v == "All"
+		}
+	}), nil
 }
 
 type compileErrorLocation struct {
@@ -244,32 +343,36 @@ type getQueryResultsOutput struct {
 
 var queryID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
-func (s *Server) run(r *awsapi.Request, id string) (*run, snapshot, error) {
+// run returns the run of an id that a caller gives.
+func (s *Server) run(ctx context.Context, r *awsapi.Request, id string) (*run, error) {
 	var c check
 	c.text("queryId", id, 256, nil, "")
 	if err := c.err(); err != nil {
-		return nil, snapshot{}, err
+		return nil, err
 	}
 	if !queryID.MatchString(id) {
-		return nil, snapshot{}, invalid("The specified queryId is invalid.")
+		return nil, invalid("The specified queryId is invalid.")
 	}
-	run, snap, ok := s.runs.get(r.Caller.Environment, id)
-	if !ok {
-		return nil, snapshot{}, awsapi.Errorf("ResourceNotFoundException", "The specified query does not exist.")
+	run, err := s.runs.get(ctx, r.Caller.Environment, id)
+	if err == nil && run == nil {
+		err = awsapi.Errorf("ResourceNotFoundException", "The specified query does not exist.")
 	}
-	return run, snap, nil
+	return run, err
 }
 
-func (s *Server) getQueryResults(_ context.Context, r *awsapi.Request, in getQueryResultsInput) (getQueryResultsOutput, error) {
+func (s *Server) getQueryResults(ctx context.Context, r *awsapi.Request, in getQueryResultsInput) (getQueryResultsOutput, error) {
 	out := getQueryResultsOutput{QueryLanguage: languageCWLI, Results: [][]resultField{}}
-	run, snap, err := s.run(r, in.QueryID)
+	run, err := s.run(ctx, r, in.QueryID)
 	if err != nil {
 		return out, err
 	}
 	var c check
-	limit := c.number("maxItems", in.MaxItems, 1, maxPageEvents, insights.MaxLimit)
+	limit := c.number("maxItems", in.MaxItems, 0, maxPageEvents, insights.MaxLimit)
 	if err := c.err(); err != nil {
 		return out, err
+	}
+	if limit == 0 {
+		limit = maxPageEvents
 	}
 	start := 0
 	if token, err := readToken("results"+run.id, in.NextToken); err != nil {
@@ -279,21 +382,17 @@ func (s *Server) getQueryResults(_ context.Context, r *awsapi.Request, in getQue
 			return out, errNextToken
 		}
 	}
-	out.Status = snap.status
-	if snap.result == nil {
+	snap := s.runs.snapshot(run)
+	out.Status, out.Statistics = snap.status, snap.statistics
+	if snap.status != complete {
 		return out, nil
 	}
-	st := snap.result.Stats
-	out.Statistics = queryStatistics{
-		RecordsMatched: count(st.RowsMatched), RecordsScanned: count(st.RowsScanned), EstimatedRecordsSkipped: count(st.RowsSkipped), BytesScanned: count(st.BytesScanned), LogGroupsScanned: count(len(run.groups)),
+	end := min(start+limit, snap.rows)
+	if out.Results, err = s.runs.result(ctx, run, start, end); err != nil {
+		return out, err
 	}
-	rows := snap.result.Rows[min(start, len(snap.result.Rows)):]
-	if len(rows) > limit {
-		rows = rows[:limit]
-		out.NextToken = pageToken("results"+run.id, strconv.Itoa(start+limit))
-	}
-	for _, row := range rows {
-		out.Results = append(out.Results, render(run.plan, row))
+	if end < snap.rows {
+		out.NextToken = pageToken("results"+run.id, strconv.Itoa(end))
 	}
 	return out, nil
 }
@@ -314,14 +413,12 @@ func render(plan *insights.Plan, row []event.Value) []resultField {
 	}
 	if plan.Events {
 		at := row[len(plan.Columns):]
+		if at[0].Missing() { // a row that a command added
+			return fields
+		}
 		fields = append(fields, resultField{"@ptr", pointer(at[0].Int(), at[1].Str(), position{at[2].Int(), uint64(at[3].Int())})})
 	}
 	return fields
-}
-
-// pointer names one event: the dataset of its group, its position and its stream.
-func pointer(dataset int64, stream string, at position) string {
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, "%d/%s/%s", dataset, at.digits(), stream))
 }
 
 type queryIDInput struct {
@@ -332,12 +429,14 @@ type stopQueryOutput struct {
 	Success bool `json:"success"`
 }
 
-func (s *Server) stopQuery(_ context.Context, r *awsapi.Request, in queryIDInput) (stopQueryOutput, error) {
-	run, _, err := s.run(r, in.QueryID)
+func (s *Server) stopQuery(ctx context.Context, r *awsapi.Request, in queryIDInput) (stopQueryOutput, error) {
+	run, err := s.run(ctx, r, in.QueryID)
 	if err != nil {
 		return stopQueryOutput{}, err
 	}
-	if !s.runs.stop(run) {
+	if stopped, err := s.runs.stop(ctx, run); err != nil {
+		return stopQueryOutput{}, err
+	} else if !stopped {
 		return stopQueryOutput{}, invalid("Query with id %s is already ended.", run.id)
 	}
 	return stopQueryOutput{true}, nil
@@ -367,7 +466,7 @@ type describeQueriesOutput struct {
 	NextToken string     `json:"nextToken,omitempty"`
 }
 
-func (s *Server) describeQueries(_ context.Context, r *awsapi.Request, in describeQueriesInput) (describeQueriesOutput, error) {
+func (s *Server) describeQueries(ctx context.Context, r *awsapi.Request, in describeQueriesInput) (describeQueriesOutput, error) {
 	out := describeQueriesOutput{Queries: []queryRow{}}
 	var c check
 	limit := c.number("maxResults", in.MaxResults, 1, 1000, 1000)
@@ -384,14 +483,18 @@ func (s *Server) describeQueries(_ context.Context, r *awsapi.Request, in descri
 	if in.QueryLanguage != "" && in.QueryLanguage != languageCWLI {
 		return out, nil
 	}
+	list, err := s.runs.list(ctx, r.Caller.Environment)
+	if err != nil {
+		return out, err
+	}
 	skip := after != ""
-	for _, run := range s.runs.list(r.Caller.Environment) {
+	for _, run := range list {
 		if skip {
 			skip = run.id != after
 			continue
 		}
-		_, snap, ok := s.runs.get(r.Caller.Environment, run.id)
-		if !ok || in.LogGroupName != "" && !slices.Contains(run.groups, in.LogGroupName) || in.Status != "" && string(snap.status) != in.Status {
+		snap := s.runs.snapshot(run)
+		if in.LogGroupName != "" && !slices.Contains(run.groups, in.LogGroupName) || in.Status != "" && string(snap.status) != in.Status {
 			continue
 		}
 		if len(out.Queries) == limit {
@@ -406,9 +509,8 @@ func (s *Server) describeQueries(_ context.Context, r *awsapi.Request, in descri
 			d := snap.ended.Sub(run.created).Milliseconds()
 			row.QueryDuration = &d
 		}
-		if snap.result != nil {
-			n := count(snap.result.Stats.BytesScanned)
-			row.BytesScanned = &n
+		if snap.status == complete {
+			row.BytesScanned = &snap.statistics.BytesScanned
 		}
 		out.Queries = append(out.Queries, row)
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
-	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/jsonscan"
 )
@@ -308,20 +307,7 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	if events[len(events)-1].timestamp-events[0].timestamp > maxSpan.Milliseconds() {
 		return out, invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
 	}
-	b := event.NewBuilder()
-	defer b.Release()
-	more := size{events: int64(len(events))}
-	for _, e := range events {
-		at := time.UnixMilli(e.timestamp).UnixNano()
-		in.found.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: in.LogStreamName, Dataset: g.ID}, e.message)
-		more.bytes += int64(len(e.message) + eventOverhead)
-		more.last = max(more.last, at)
-	}
-	if err := s.cfg.Queue.Append(ctx, ingest.Logs, b.Batch()); err != nil {
-		return out, retry(err)
-	}
-	s.size.add(g.Environment, g.ID, more)
-	return out, nil
+	return out, s.accept(ctx, g, in.LogStreamName, events, now, &in.found)
 }
 
 // window returns the range of events whose times are taken, and what to say of the others.

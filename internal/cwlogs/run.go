@@ -2,26 +2,40 @@ package cwlogs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"sort"
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"github.com/trefoil-o11y/trefoil/internal/cwlogs/insights"
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
-// Runs of queries are kept in memory: they do not outlive the process. Ended ones are
-// forgotten after runsAge, and the oldest of them earlier when there are more than maxRuns or
-// their results hold more than maxResultBytes.
+// Runs of queries and their results are kept in meta, and survive a restart; one that was cut by it
+// has failed. Ended ones are forgotten after runsAge, and the oldest of them earlier when there are
+// more than maxRuns or their results hold more than maxResultBytes.
 const (
-	runsAge        = time.Hour
+	runsAge        = 7 * day
 	maxRuns        = 1000
-	maxResultBytes = 128 << 20
+	maxResultBytes = 512 << 20
+	// maxRowBytes bounds the text of one result.
+	maxRowBytes = 256 << 20
+	// pageRows and pageBytes bound the pages in which a result is kept.
+	pageRows  = 500
+	pageBytes = 1 << 20
 	// maxUnfinished is how many may wait or run at once, maxRunning how many run.
 	maxUnfinished = 100
 	maxRunning    = 4
 	runTimeout    = 15 * time.Minute
+	// sideTimeout bounds a query within a query.
+	sideTimeout = 30 * time.Second
 )
 
 type runStatus string
@@ -39,39 +53,106 @@ func (s runStatus) ended() bool { return s != scheduled && s != running }
 
 // run is one execution of a query. What stands ahead of status does not change.
 type run struct {
-	id          string
-	environment string
+	id, environment, account string
 	// text is the query as DescribeQueries gives it, groups and range included.
 	text    string
 	groups  []string
-	plan    *insights.Plan
-	query   *query.Query
+	tree    *insights.Query
+	env     insights.Env
 	created time.Time
 	cancel  context.CancelFunc
+	done    chan struct{} // closed when it has ended
 
 	status runStatus
-	ended  time.Time
-	result *query.Result
-	bytes  int64
+	// ending is set once it is decided how it ends.
+	ending     bool
+	ended      time.Time
+	statistics queryStatistics
+	rows       int
+	bytes      int64
+	fault      string
 }
 
 // runs are the executions that are known.
 type runs struct {
+	meta  *meta.DB
 	slots chan struct{}
+	enc   *zstd.Encoder
+	dec   *zstd.Decoder
 
-	mu   sync.Mutex // guards below and what can change of every run
-	byID map[string]*run
+	mu     sync.Mutex // guards below and what can change of every run
+	loaded bool
+	byID   map[string]*run
 }
 
-func newRuns() *runs { return &runs{slots: make(chan struct{}, maxRunning), byID: map[string]*run{}} }
+func newRuns(db *meta.DB) *runs {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		panic(err) // the options are right
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		panic(err)
+	}
+	return &runs{meta: db, slots: make(chan struct{}, maxRunning), enc: enc, dec: dec, byID: map[string]*run{}}
+}
 
-// start begins r in the background; it reports false when too many are unfinished.
-func (s *Server) start(r *run) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
-	r.cancel, r.status = cancel, scheduled
+// load reads the runs of earlier processes, once.
+func (rs *runs) load(ctx context.Context) error {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if rs.loaded {
+		return nil
+	}
+	list, err := rs.meta.RecoverInsightsRuns(ctx, string(failed), "the server was restarted", string(scheduled), string(running))
+	if err != nil {
+		return fmt.Errorf("read the runs of queries: %w", err)
+	}
+	for _, x := range list {
+		r := &run{id: x.ID, environment: x.Environment, account: x.Account, text: x.Query, created: x.Created, status: runStatus(x.Status),
+			ending: true, ended: x.Ended, rows: x.Rows, bytes: x.Bytes, fault: x.Error}
+		if err := errors.Join(json.Unmarshal([]byte(x.Groups), &r.groups), json.Unmarshal([]byte(x.Statistics), &r.statistics)); err != nil {
+			return fmt.Errorf("read the run %s of a query: %w", x.ID, err)
+		}
+		rs.byID[r.id] = r
+	}
+	rs.loaded = true
+	return nil
+}
+
+// stored is a run as meta keeps it; mu is held, or nobody else knows the run.
+func (r *run) stored() (meta.InsightsRun, error) {
+	groups, err := json.Marshal(r.groups)
+	if err != nil {
+		return meta.InsightsRun{}, err
+	}
+	statistics, err := json.Marshal(r.statistics)
+	return meta.InsightsRun{ID: r.id, Environment: r.environment, Account: r.account, Query: r.text, Groups: string(groups), Status: string(r.status), Created: r.created,
+		Ended: r.ended, Statistics: string(statistics), Error: r.fault, Rows: r.rows, Bytes: r.bytes}, err
+}
+
+// errTooMany says that more queries wait than may.
+var errTooMany = errors.New("too many queries are unfinished")
+
+// start begins r in the background.
+func (s *Server) start(ctx context.Context, r *run) error {
+	if err := s.runs.load(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runTimeout)
+	r.cancel, r.status, r.done = cancel, scheduled, make(chan struct{})
 	if !s.runs.add(r) {
 		cancel()
-		return false
+		return errTooMany
+	}
+	x, err := r.stored()
+	if err == nil {
+		err = s.cfg.Meta.CreateInsightsRun(ctx, x)
+	}
+	if err != nil {
+		cancel()
+		s.runs.forget(r)
+		return fmt.Errorf("begin a query: %w", err)
 	}
 	go func() {
 		defer cancel()
@@ -79,18 +160,170 @@ func (s *Server) start(r *run) bool {
 		case s.runs.slots <- struct{}{}:
 			defer func() { <-s.runs.slots }()
 		case <-ctx.Done():
-			s.runs.end(r, nil, ctx.Err())
+			s.finish(ctx, r, nil, nil, ctx.Err())
 			return
 		}
 		if !s.runs.begin(r) {
 			return
 		}
-		res, err := s.cfg.Store.Query(ctx, r.query)
-		if s.runs.end(r, res, err) == failed {
-			s.cfg.Log.Error("run an insights query", "query", r.id, "error", err)
-		}
+		plan, res, err := s.execute(ctx, r)
+		s.finish(ctx, r, plan, res, err)
 	}()
-	return true
+	return nil
+}
+
+// execute runs the queries within the query, then the query.
+func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Result, error) {
+	var stats query.Stats
+	env := r.env
+	env.Side = func(p *insights.Plan) (*query.Result, error) {
+		ctx, cancel := context.WithTimeoutCause(ctx, sideTimeout, fmt.Errorf("it took longer than %v", sideTimeout))
+		defer cancel()
+		res, err := s.query(ctx, r.environment, p)
+		if err != nil {
+			return nil, errors.Join(err, context.Cause(ctx))
+		}
+		stats.Add(res.Stats)
+		return res, nil
+	}
+	plan, err := insights.Lower(r.tree, env)
+	if err != nil {
+		return nil, nil, err
+	}
+	res, err := s.query(ctx, r.environment, plan)
+	if err != nil {
+		return nil, nil, err
+	}
+	res.Stats.Add(stats)
+	return plan, res, nil
+}
+
+// query runs a plan over what is left of its groups.
+func (s *Server) query(ctx context.Context, environment string, p *insights.Plan) (*query.Result, error) {
+	q := &query.Query{Datasets: []event.DatasetID{}, From: p.From, To: p.To.Add(time.Millisecond), Stages: p.Stages, Counted: true}
+	for _, g := range p.Groups {
+		q.Datasets = append(q.Datasets, g.Dataset)
+	}
+	alive, err := s.alive(ctx, environment, q.Datasets, p.From)
+	if err != nil {
+		return nil, err
+	}
+	if alive != nil {
+		q.Stages = append([]query.Stage{query.Filter{Where: alive}}, q.Stages...)
+	}
+	return s.cfg.Store.Query(ctx, q)
+}
+
+// finish keeps what came of r, unless it was cancelled.
+func (s *Server) finish(ctx context.Context, r *run, plan *insights.Plan, res *query.Result, err error) {
+	if !s.runs.claim(r) {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	var pages []meta.ResultPage
+	if err == nil {
+		pages, err = s.runs.pages(plan, res)
+	}
+	s.runs.mu.Lock()
+	r.ended = time.Now()
+	switch {
+	case err == nil:
+		r.status, r.rows = complete, len(res.Rows)
+		st := res.Stats
+		r.statistics = queryStatistics{RecordsMatched: count(st.RowsMatched), RecordsScanned: count(st.RowsScanned), EstimatedRecordsSkipped: count(st.RowsSkipped),
+			BytesScanned: count(st.BytesScanned), LogGroupsScanned: count(len(plan.Groups))}
+		for _, p := range pages {
+			r.bytes += int64(len(p.Body))
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		r.status, r.fault = timedOut, err.Error()
+	default:
+		r.status, r.fault = failed, err.Error()
+	}
+	status := r.status
+	r.status = running // until it is kept
+	x, xerr := r.stored()
+	x.Status = string(status)
+	s.runs.mu.Unlock()
+	if xerr == nil {
+		xerr = s.cfg.Meta.EndInsightsRun(ctx, x, pages)
+	}
+	if xerr != nil {
+		status, err = failed, errors.Join(err, fmt.Errorf("keep the result: %w", xerr))
+	}
+	s.runs.mu.Lock()
+	r.status = status
+	if xerr != nil {
+		r.fault, r.rows, r.bytes = err.Error(), 0, 0
+	}
+	s.runs.mu.Unlock()
+	close(r.done)
+	if status == failed {
+		s.cfg.Log.Error("run an insights query", "query", r.id, "error", err)
+	}
+	s.runs.trim(ctx, s.cfg.Log.Error)
+}
+
+// pages renders and encodes a result.
+func (rs *runs) pages(plan *insights.Plan, res *query.Result) ([]meta.ResultPage, error) {
+	var pages []meta.ResultPage
+	var rows [][]resultField
+	first, size, total := 0, 0, 0
+	flush := func() error {
+		if len(rows) == 0 {
+			return nil
+		}
+		text, err := json.Marshal(rows)
+		if err != nil {
+			return err
+		}
+		pages = append(pages, meta.ResultPage{First: first, Body: rs.enc.EncodeAll(text, nil)})
+		first += len(rows)
+		total += size
+		rows, size = rows[:0], 0
+		return nil
+	}
+	for i, r := range res.Rows {
+		row := render(plan, r)
+		res.Rows[i] = nil
+		for _, f := range row {
+			size += len(f.Field) + len(f.Value)
+		}
+		rows = append(rows, row)
+		if total+size > maxRowBytes {
+			return nil, fmt.Errorf("the result is larger than %d bytes; add a limit or choose fewer fields", maxRowBytes)
+		}
+		if len(rows) == pageRows || size >= pageBytes {
+			if err := flush(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return pages, flush()
+}
+
+// result returns the rows of an ended run from first up to last.
+func (rs *runs) result(ctx context.Context, r *run, first, last int) ([][]resultField, error) {
+	pages, err := rs.meta.InsightsResult(ctx, r.id, first, last)
+	if err != nil {
+		return nil, fmt.Errorf("read the result of query %s: %w", r.id, err)
+	}
+	out := [][]resultField{}
+	for _, p := range pages {
+		text, err := rs.dec.DecodeAll(p.Body, nil)
+		var rows [][]resultField
+		if err == nil {
+			err = json.Unmarshal(text, &rows)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the result of query %s: %w", r.id, err)
+		}
+		from, to := max(first-p.First, 0), min(last-p.First, len(rows))
+		if from < to {
+			out = append(out, rows[from:to]...)
+		}
+	}
+	return out, nil
 }
 
 func (rs *runs) add(r *run) bool {
@@ -106,12 +339,19 @@ func (rs *runs) add(r *run) bool {
 		return false
 	}
 	rs.byID[r.id] = r
-	rs.trim(time.Now())
 	return true
 }
 
-// trim forgets runs that are too old or too many; mu is held.
-func (rs *runs) trim(now time.Time) {
+func (rs *runs) forget(r *run) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	delete(rs.byID, r.id)
+}
+
+// trim forgets runs that are too old or too many.
+func (rs *runs) trim(ctx context.Context, report func(string, ...any)) {
+	rs.mu.Lock()
+	now := time.Now()
 	var list []*run
 	var bytes int64
 	for _, r := range rs.byID {
@@ -121,13 +361,22 @@ func (rs *runs) trim(now time.Time) {
 		}
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].ended.Before(list[j].ended) })
+	var gone []string
 	// The newest stays, however large, so that its caller can read it.
 	for i, r := range list {
 		if now.Sub(r.ended) < runsAge && len(rs.byID) <= maxRuns && (bytes <= maxResultBytes || i == len(list)-1) {
 			break
 		}
 		bytes -= r.bytes
+		gone = append(gone, r.id)
 		delete(rs.byID, r.id)
+	}
+	rs.mu.Unlock()
+	if gone == nil {
+		return
+	}
+	if err := rs.meta.DeleteInsightsRuns(ctx, gone); err != nil {
+		report("forget old runs of queries", "runs", len(gone), "error", err)
 	}
 }
 
@@ -135,70 +384,75 @@ func (rs *runs) trim(now time.Time) {
 func (rs *runs) begin(r *run) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if r.status != scheduled {
+	if r.ending {
 		return false
 	}
 	r.status = running
 	return true
 }
 
-// end keeps what came of r, unless it was cancelled, and returns its status.
-func (rs *runs) end(r *run, res *query.Result, err error) runStatus {
+// claim reports whether the caller is the one to end r.
+func (rs *runs) claim(r *run) bool {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	if r.status.ended() {
-		return r.status
+	if r.ending {
+		return false
 	}
-	r.ended = time.Now()
-	switch {
-	case err == nil:
-		r.status, r.result = complete, res
-		for _, row := range res.Rows {
-			for _, v := range row {
-				r.bytes += int64(len(v.Str())) + 32
-			}
-		}
-	case errors.Is(err, context.DeadlineExceeded):
-		r.status = timedOut
-	default:
-		r.status = failed
-	}
-	rs.trim(r.ended)
-	return r.status
+	r.ending = true
+	return true
 }
 
 // snapshot is a run as it is at one moment.
 type snapshot struct {
-	status runStatus
-	ended  time.Time
-	result *query.Result
+	status     runStatus
+	ended      time.Time
+	statistics queryStatistics
+	rows       int
+	fault      string
 }
 
-// get returns a run of an environment.
-func (rs *runs) get(environment, id string) (*run, snapshot, bool) {
+func (rs *runs) snapshot(r *run) snapshot {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return snapshot{r.status, r.ended, r.statistics, r.rows, r.fault}
+}
+
+// get returns a run of an environment, nil when there is none.
+func (rs *runs) get(ctx context.Context, environment, id string) (*run, error) {
+	if err := rs.load(ctx); err != nil {
+		return nil, err
+	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	r := rs.byID[id]
 	if r == nil || r.environment != environment {
-		return nil, snapshot{}, false
+		return nil, nil
 	}
-	return r, snapshot{r.status, r.ended, r.result}, true
+	return r, nil
 }
 
 // stop cancels a run; it reports false when it has ended.
-func (rs *runs) stop(r *run) bool {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	if r.status.ended() {
-		return false
+func (rs *runs) stop(ctx context.Context, r *run) (bool, error) {
+	if !rs.claim(r) {
+		return false, nil
 	}
+	rs.mu.Lock()
 	r.status, r.ended = cancelled, time.Now()
+	x, err := r.stored()
+	rs.mu.Unlock()
 	r.cancel()
-	return true
+	close(r.done)
+	if err == nil {
+		err = rs.meta.EndInsightsRun(ctx, x, nil)
+	}
+	return true, err
 }
 
 // list returns the runs of an environment, the newest first.
-func (rs *runs) list(environment string) []*run {
+func (rs *runs) list(ctx context.Context, environment string) ([]*run, error) {
+	if err := rs.load(ctx); err != nil {
+		return nil, err
+	}
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	var out []*run
@@ -207,11 +461,14 @@ func (rs *runs) list(environment string) []*run {
 			out = append(out, r)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool {
-		if !out[i].created.Equal(out[j].created) {
-			return out[i].created.After(out[j].created)
+	slices.SortFunc(out, func(a, b *run) int {
+		if c := b.created.Compare(a.created); c != 0 {
+			return c
 		}
-		return out[i].id < out[j].id
+		if a.id < b.id {
+			return -1
+		}
+		return 1
 	})
-	return out
+	return out, nil
 }

@@ -49,8 +49,10 @@ func NewAccumulator(a Agg) Accumulator {
 		return &Counts{}
 	case Sum:
 		return &sums{}
-	case Avg, StdDev:
-		return &moments{dev: a.Op == StdDev}
+	case Avg:
+		return &means{}
+	case StdDev, Variance:
+		return &moments{op: a.Op}
 	case Min:
 		return &extremes{sign: -1}
 	case Max:
@@ -59,6 +61,10 @@ func NewAccumulator(a Agg) Accumulator {
 		return &Distincts{}
 	case Percentile:
 		return &percentiles{p: a.P}
+	case Histogram:
+		return &percentiles{ranges: int(a.P)}
+	case Values:
+		return &valueLists{}
 	case Earliest:
 		return &edges{sign: -1}
 	default:
@@ -184,8 +190,9 @@ func (a *sums) AddInts(groups []uint32, vals []int64, weights []float64) {
 	}
 }
 
-func (a *sums) Merge(g uint32, from Accumulator, h uint32) {
-	s, o := &a.s[g], &from.(*sums).s[h]
+func (a *sums) Merge(g uint32, from Accumulator, h uint32) { a.s[g].merge(&from.(*sums).s[h]) }
+
+func (s *sum) merge(o *sum) {
 	if !o.any {
 		return
 	}
@@ -209,10 +216,70 @@ func (a *sums) Value(g uint32) event.Value {
 	}
 }
 
+// means divides sums, which are exact for integers, by weights.
+type means struct{ m []mean }
+
+type mean struct {
+	sum
+	w float64
+}
+
+func (a *means) Grow(n int) { a.m = grow(a.m, n) }
+
+func (a *means) Add(g uint32, v event.Value, w float64, _ int64) {
+	if w <= 0 {
+		return
+	}
+	switch v.Kind() {
+	case event.KindInt:
+		a.m[g].int(v.Int(), w)
+		a.m[g].w += w
+	case event.KindFloat:
+		a.m[g].num(v.Float() * w)
+		a.m[g].w += w
+	}
+}
+
+func (a *means) AddFloats(groups []uint32, vals, weights []float64) {
+	for i, g := range groups {
+		if w := weight(weights, i); w > 0 {
+			a.m[g].num(vals[i] * w)
+			a.m[g].w += w
+		}
+	}
+}
+
+func (a *means) AddInts(groups []uint32, vals []int64, weights []float64) {
+	for i, g := range groups {
+		if w := weight(weights, i); w > 0 {
+			a.m[g].int(vals[i], w)
+			a.m[g].w += w
+		}
+	}
+}
+
+func (a *means) Merge(g uint32, from Accumulator, h uint32) {
+	m, o := &a.m[g], &from.(*means).m[h]
+	m.sum.merge(&o.sum)
+	m.w += o.w
+}
+
+func (a *means) Value(g uint32) event.Value {
+	m := &a.m[g]
+	switch {
+	case m.w == 0:
+		return event.Value{}
+	case m.float:
+		return event.Float(m.f / m.w)
+	default:
+		return event.Float(float64(m.i) / m.w)
+	}
+}
+
 // moments keeps weighted means and squared deviations (Welford, West; merged by Chan).
 type moments struct {
-	dev bool
-	m   []moment
+	op AggOp
+	m  []moment
 }
 
 type moment struct{ w, mean, sq float64 }
@@ -271,10 +338,10 @@ func (a *moments) Value(g uint32) event.Value {
 	switch m := &a.m[g]; {
 	case m.w == 0:
 		return event.Value{}
-	case a.dev:
+	case a.op == StdDev:
 		return event.Float(math.Sqrt(max(m.sq, 0) / m.w))
 	default:
-		return event.Float(m.mean)
+		return event.Float(max(m.sq, 0) / m.w)
 	}
 }
 
@@ -490,15 +557,17 @@ func (a *Distincts) Value(g uint32) event.Value {
 // percentiles interpolates linearly between the closest ranks while exact; weights repeat a
 // number.
 type percentiles struct {
-	p    float64
-	n    []percentile
-	held int
+	p      float64
+	ranges int // above 0 the value is a histogram of so many ranges
+	n      []percentile
+	held   int
 }
 
 type percentile struct {
 	vals    []float64
 	weights []float64 // nil while all are 1
 	sketch  *sketch
+	ends    [2]float64 // the least and the greatest, of a sketch for a histogram
 }
 
 func (a *percentiles) Grow(n int) { a.n = grow(a.n, n) }
@@ -510,6 +579,9 @@ func (a *percentiles) add(g uint32, f, w float64) {
 	n := &a.n[g]
 	if n.sketch != nil {
 		n.sketch.add(f, w)
+		if a.ranges > 0 {
+			n.ends[0], n.ends[1] = min(n.ends[0], f), max(n.ends[1], f)
+		}
 		return
 	}
 	if w != 1 && n.weights == nil {
@@ -530,6 +602,10 @@ func (a *percentiles) add(g uint32, f, w float64) {
 
 func (a *percentiles) toSketch(n *percentile) {
 	n.sketch = &sketch{}
+	n.ends = [2]float64{math.Inf(1), math.Inf(-1)}
+	for _, f := range n.vals {
+		n.ends[0], n.ends[1] = min(n.ends[0], f), max(n.ends[1], f)
+	}
 	for i, f := range n.vals {
 		n.sketch.add(f, weight(n.weights, i))
 	}
@@ -567,10 +643,14 @@ func (a *percentiles) Merge(g uint32, from Accumulator, h uint32) {
 		a.toSketch(n)
 	}
 	n.sketch.merge(o.sketch)
+	n.ends[0], n.ends[1] = min(n.ends[0], o.ends[0]), max(n.ends[1], o.ends[1])
 }
 
 func (a *percentiles) Value(g uint32) event.Value {
 	n := &a.n[g]
+	if a.ranges > 0 {
+		return n.histogram(a.ranges)
+	}
 	if n.sketch != nil {
 		return event.Float(n.sketch.quantile(a.p / 100))
 	}

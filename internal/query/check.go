@@ -59,7 +59,7 @@ func checkStage(s Stage) error {
 			if a.Arg == nil && a.Op != Count {
 				return fmt.Errorf("aggregate %q has no argument", a.Name)
 			}
-			if a.Op > Latest || a.P < 0 || a.P > 100 {
+			if a.Op > Histogram || a.P < 0 || a.P > 100 || a.Op == Histogram && (a.P < 1 || a.P != math.Trunc(a.P)) {
 				return fmt.Errorf("aggregate %q is out of range", a.Name)
 			}
 			if a.Arg != nil {
@@ -102,8 +102,19 @@ func checkStage(s Stage) error {
 				return err
 			}
 		}
+	case interface{ check() error }:
+		return s.check()
 	default:
 		return fmt.Errorf("no such stage %T", s)
+	}
+	return nil
+}
+
+func checkExprs(list []Expr) error {
+	for _, e := range list {
+		if err := CheckExpr(e); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -126,6 +137,29 @@ func checkExpr(e Expr, depth int, inTrace bool) error {
 	case Capture:
 		if e.Re == nil || e.Group < 0 || e.Group > e.Re.NumSubexp() {
 			return fmt.Errorf("capture of group %d does not fit its regular expression", e.Group)
+		}
+	case Captures:
+		if e.Re == nil {
+			return fmt.Errorf("captures without a regular expression")
+		}
+	case Replace:
+		if e.Re == nil {
+			return fmt.Errorf("replacement without a regular expression")
+		}
+	case ParseTime:
+		if e.In == nil {
+			return fmt.Errorf("a time is read without a zone")
+		}
+		if err := CheckTimePattern(e.Pattern); err != nil {
+			return err
+		}
+	case FormatTime:
+		if err := CheckTimeFormat(e.Format); err != nil {
+			return err
+		}
+	case Months:
+		if e.N <= 0 {
+			return fmt.Errorf("a run of %d months is not positive", e.N)
 		}
 	case Bucket:
 		if e.Step <= 0 {
@@ -200,6 +234,13 @@ func (q *Query) TraceSets(find func(Exists) (Expr, error)) (*Query, error) {
 		}
 		return list
 	}
+	each := func(list []Expr) []Expr {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i] = sub(list[i])
+		}
+		return list
+	}
 	out := *q
 	out.Stages = make([]Stage, len(q.Stages))
 	for i, s := range q.Stages {
@@ -225,10 +266,19 @@ func (q *Query) TraceSets(find func(Exists) (Expr, error)) (*Query, error) {
 			}
 			out.Stages[i] = s
 		case Distinct:
-			s.By = slices.Clone(s.By)
-			for j := range s.By {
-				s.By[j] = sub(s.By[j])
-			}
+			s.By = each(s.By)
+			out.Stages[i] = s
+		case Unnest:
+			s.List = sub(s.List)
+			out.Stages[i] = s
+		case Join:
+			s.On = each(s.On)
+			out.Stages[i] = s
+		case Running:
+			s.Arg, s.By = sub(s.Arg), each(s.By)
+			out.Stages[i] = s
+		case Relevance:
+			s.Where, s.Fields = sub(s.Where), named(s.Fields)
 			out.Stages[i] = s
 		case Project:
 			s.Fields = named(s.Fields)

@@ -69,6 +69,9 @@ func Eval(e Expr, row Row) event.Value {
 		return event.Bool(compare(e.Op, e.Mode, Eval(e.L, row), Eval(e.R, row)))
 	case In:
 		v := Eval(e.X, row)
+		if e.set != nil {
+			return event.Bool(e.set.has(v))
+		}
 		for _, w := range e.Values {
 			if compare(Eq, e.Mode, v, w) {
 				return event.Bool(true)
@@ -86,6 +89,16 @@ func Eval(e Expr, row Row) event.Value {
 		v := Eval(e.X, row)
 		return event.Bool(!v.Missing() && e.Re.MatchString(v.Text()))
 	case Capture:
+		return e.eval(Eval(e.X, row))
+	case Captures:
+		return e.eval(Eval(e.X, row))
+	case Replace:
+		return e.eval(Eval(e.X, row))
+	case ParseTime:
+		return e.eval(Eval(e.X, row))
+	case FormatTime:
+		return e.eval(Eval(e.X, row))
+	case Months:
 		return e.eval(Eval(e.X, row))
 	case Bucket:
 		return e.eval(Eval(e.X, row))
@@ -173,6 +186,91 @@ func (e Capture) eval(v event.Value) event.Value {
 		return event.Value{}
 	}
 	return event.String(s[m[2*e.Group]:m[2*e.Group+1]])
+}
+
+// maxMatches bounds the matches of Captures in one text.
+const maxMatches = 1000
+
+func (e Captures) eval(v event.Value) event.Value {
+	if v.Missing() {
+		return event.Value{}
+	}
+	s := v.Text()
+	all := e.Re.FindAllStringSubmatchIndex(s, maxMatches)
+	if all == nil {
+		return event.Value{}
+	}
+	b := []byte{'['}
+	for i, m := range all {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '[')
+		for g := 1; 2*g < len(m); g++ {
+			if g > 1 {
+				b = append(b, ',')
+			}
+			if m[2*g] < 0 {
+				b = append(b, "null"...)
+				continue
+			}
+			b = appendJSON(b, s[m[2*g]:m[2*g+1]])
+		}
+		if b = append(b, ']'); len(b) > maxText {
+			return event.Value{}
+		}
+	}
+	return event.String(string(append(b, ']')))
+}
+
+func (e Replace) eval(v event.Value) event.Value {
+	if v.Missing() {
+		return event.Value{}
+	}
+	s := v.Text()
+	var out []byte
+	last := 0
+	for _, m := range e.Re.FindAllStringSubmatchIndex(s, -1) {
+		out = append(out, s[last:m[0]]...)
+		if out = e.Re.ExpandString(out, e.With, s, m); len(out) > maxText {
+			return event.Value{}
+		}
+		last = m[1]
+	}
+	if out = append(out, s[last:]...); len(out) > maxText {
+		return event.Value{}
+	}
+	return event.String(string(out))
+}
+
+// looseSet finds the loose equals of values.
+type looseSet struct {
+	numbers map[float64]struct{}
+	texts   map[string]struct{}
+}
+
+func newLooseSet(values []event.Value) *looseSet {
+	s := &looseSet{map[float64]struct{}{}, map[string]struct{}{}}
+	for _, v := range values {
+		if f, ok := looseNumber(v); ok {
+			s.numbers[f] = struct{}{}
+		} else if !v.Missing() {
+			s.texts[v.Text()] = struct{}{}
+		}
+	}
+	return s
+}
+
+func (s *looseSet) has(v event.Value) (ok bool) {
+	if v.Missing() {
+		return false
+	}
+	if f, number := looseNumber(v); number {
+		_, ok = s.numbers[f]
+		return ok
+	}
+	_, ok = s.texts[v.Text()]
+	return ok
 }
 
 func (e Bucket) eval(v event.Value) event.Value {

@@ -64,6 +64,12 @@ type In struct {
 	X      Expr
 	Values []event.Value
 	Mode   Mode
+	set    *looseSet // see AnyOf
+}
+
+// AnyOf is the loose In of many values, which it finds without a look at each.
+func AnyOf(x Expr, values []event.Value) Expr {
+	return In{X: x, Values: values, Mode: Loose, set: newLooseSet(values)}
 }
 
 // Has holds when X is not missing.
@@ -111,6 +117,21 @@ type Capture struct {
 	X     Expr
 	Re    *regexp.Regexp
 	Group int
+}
+
+// Captures is the list, a document, of all matches of Re in the text of X: of each the list of
+// the texts of its groups, null where one took no part. It is missing when there is none.
+type Captures struct {
+	X  Expr
+	Re *regexp.Regexp
+}
+
+// Replace is the text of X with every match of Re replaced by With, in which $1 and ${name} are
+// groups.
+type Replace struct {
+	X    Expr
+	Re   *regexp.Regexp
+	With string
 }
 
 // Bucket is the largest multiple of Step (plus Offset) that is not above X, where X is a
@@ -194,23 +215,28 @@ func (Child) relation()      {}
 func (Part) relation()       {}
 func (JSONValues) relation() {}
 
-func (Field) expr()   {}
-func (Const) expr()   {}
-func (And) expr()     {}
-func (Or) expr()      {}
-func (Not) expr()     {}
-func (Compare) expr() {}
-func (In) expr()      {}
-func (Has) expr()     {}
-func (Text) expr()    {}
-func (Glob) expr()    {}
-func (Match) expr()   {}
-func (Capture) expr() {}
-func (Bucket) expr()  {}
-func (Call) expr()    {}
-func (Exists) expr()  {}
-func (TraceIn) expr() {}
-func (SpanIn) expr()  {}
+func (Field) expr()      {}
+func (Const) expr()      {}
+func (And) expr()        {}
+func (Or) expr()         {}
+func (Not) expr()        {}
+func (Compare) expr()    {}
+func (In) expr()         {}
+func (Has) expr()        {}
+func (Text) expr()       {}
+func (Glob) expr()       {}
+func (Match) expr()      {}
+func (Capture) expr()    {}
+func (Captures) expr()   {}
+func (Replace) expr()    {}
+func (ParseTime) expr()  {}
+func (FormatTime) expr() {}
+func (Months) expr()     {}
+func (Bucket) expr()     {}
+func (Call) expr()       {}
+func (Exists) expr()     {}
+func (TraceIn) expr()    {}
+func (SpanIn) expr()     {}
 
 // Str returns a string literal.
 func Str(s string) Expr { return Const{event.String(s)} }
@@ -277,6 +303,16 @@ func children(e Expr) []Expr {
 		return []Expr{e.X}
 	case Capture:
 		return []Expr{e.X}
+	case Captures:
+		return []Expr{e.X}
+	case Replace:
+		return []Expr{e.X}
+	case ParseTime:
+		return []Expr{e.X}
+	case FormatTime:
+		return []Expr{e.X}
+	case Months:
+		return []Expr{e.X}
 	case Bucket:
 		return []Expr{e.X}
 	case Call:
@@ -332,6 +368,21 @@ func rewrite(e Expr, conditions bool, replace func(Expr) Expr) Expr {
 		n.X = one(n.X)
 		e = n
 	case Capture:
+		n.X = one(n.X)
+		e = n
+	case Captures:
+		n.X = one(n.X)
+		e = n
+	case Replace:
+		n.X = one(n.X)
+		e = n
+	case ParseTime:
+		n.X = one(n.X)
+		e = n
+	case FormatTime:
+		n.X = one(n.X)
+		e = n
+	case Months:
 		n.X = one(n.X)
 		e = n
 	case Bucket:

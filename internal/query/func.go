@@ -1,6 +1,7 @@
 package query
 
 import (
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -20,7 +21,15 @@ type function struct {
 const maxText = 16 << 20
 
 // functions are what Call can name. Languages map their own names and arities to these.
-var functions = map[string]function{
+var functions = func() map[string]function {
+	all := maps.Clone(basicFunctions)
+	maps.Copy(all, documentFunctions)
+	maps.Copy(all, textFunctions)
+	maps.Copy(all, templateFunctions)
+	return all
+}()
+
+var basicFunctions = map[string]function{
 	"add": {2, 2, arith(func(a, b float64) float64 { return a + b })},
 	"sub": {2, 2, arith(func(a, b float64) float64 { return a - b })},
 	"mul": {2, 2, arith(func(a, b float64) float64 { return a * b })},
@@ -53,6 +62,19 @@ var functions = map[string]function{
 			scale = math.Pow(10, math.Trunc(d))
 		}
 		return Number(math.Round(f*scale) / scale)
+	}},
+	// total(a, …) is the sum of the numbers among the arguments.
+	"total": {1, -1, func(args []event.Value) event.Value {
+		sum, any := 0.0, false
+		for _, a := range args {
+			if f, ok := looseNumber(a); ok {
+				sum, any = sum+f, true
+			}
+		}
+		if !any {
+			return event.Value{}
+		}
+		return Number(sum)
 	}},
 	"greatest": {1, -1, extreme(1)},
 	"least":    {1, -1, extreme(-1)},

@@ -2,6 +2,7 @@ package query
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -88,6 +89,9 @@ const (
 	StdDev                     // population standard deviation of numbers
 	Earliest                   // argument of the row with the smallest $time
 	Latest                     // argument of the row with the largest $time
+	Variance                   // population variance of numbers
+	Values                     // the different values, a document: a list of the first maxValues by event.Order
+	Histogram                  // of numbers, a document: how many lie in each of P ranges of equal width
 )
 
 // Agg is one aggregate of an Aggregate stage.
@@ -96,7 +100,7 @@ type Agg struct {
 	Op   AggOp
 	// Arg is what is aggregated; nil only for Count.
 	Arg Expr
-	// P is the percentile, 0 to 100.
+	// P is the percentile, 0 to 100, or the number of ranges, 1 to 100.
 	P float64
 	// Weighted counts each row as often as its $sample_rate says (Count, Sum, Avg,
 	// Percentile, StdDev).
@@ -117,8 +121,12 @@ type SortKey struct {
 // Limit keeps the first N rows.
 type Limit struct{ N int }
 
-// Distinct keeps the first row of each combination of the values of By.
-type Distinct struct{ By []Expr }
+// Distinct keeps the first row of each combination of the values of By. With KeepMissing it keeps
+// all rows that lack one of them.
+type Distinct struct {
+	By          []Expr
+	KeepMissing bool
+}
 
 // Spread makes of a row one row for each time bucket that it overlaps, where it lasts from its
 // $time for Length nanoseconds, of which whole ones count. A row without a length above zero
@@ -248,6 +256,64 @@ func (q *Query) Columns() (names map[string]bool, all bool) {
 			add(s.Length)
 			names[event.FieldTime] = true
 			made[s.Name], made[s.Part] = true, true
+		case Unnest:
+			add(s.List)
+			made[s.Name] = true
+		case Join:
+			for _, e := range s.On {
+				add(e)
+			}
+			for _, n := range s.Names {
+				made[n] = made[n] || !s.Left && n != ""
+			}
+		case Running:
+			add(s.Arg)
+			for _, e := range s.By {
+				add(e)
+			}
+			if s.Op == Session {
+				names[event.FieldTime] = true
+			}
+			made[s.Name] = true
+		case AddColumns:
+			for _, n := range s.Names {
+				add(Field{n})
+			}
+		case Totals:
+			for _, n := range s.Fields {
+				add(Field{n})
+			}
+		case Outliers:
+			for _, n := range s.Fields {
+				add(Field{n})
+			}
+		case Gaps:
+			add(Field{s.Time})
+			for _, n := range s.By {
+				add(Field{n})
+			}
+		case Patterns:
+			add(Field{s.Template})
+			add(Field{s.Kind})
+			for _, n := range append(slices.Clone(s.By), s.Sums...) {
+				add(Field{n})
+			}
+			return names, false
+		case Anomalies:
+			add(Field{s.Time})
+			add(Field{s.Value})
+			for _, n := range s.Series {
+				add(Field{n})
+			}
+		case Relevance:
+			if s.Fields == nil {
+				return names, true
+			}
+			add(s.Where)
+			for _, f := range s.Fields {
+				add(f.Value)
+			}
+			return names, false
 		case Aggregate:
 			for _, b := range s.By {
 				add(b.Value)

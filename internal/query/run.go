@@ -62,7 +62,7 @@ func build(stages []Stage, out *sink) operator {
 	case Limit:
 		return &limitOp{left: s.N, next: build(stages[1:], out)}
 	case Distinct:
-		return &distinctOp{by: s.By, seen: map[string]struct{}{}, next: build(stages[1:], out)}
+		return &distinctOp{by: s.By, keep: s.KeepMissing, seen: map[string]struct{}{}, next: build(stages[1:], out)}
 	case Project:
 		names := make([]string, len(s.Fields))
 		for i, f := range s.Fields {
@@ -70,6 +70,30 @@ func build(stages []Stage, out *sink) operator {
 		}
 		out.reset(names)
 		return &projectOp{s.Fields, names, build(stages[1:], out)}
+	case Unnest:
+		return &unnestOp{s, build(stages[1:], out)}
+	case Join:
+		return newJoinOp(s, build(stages[1:], out))
+	case AddColumns:
+		return &addColumnsOp{stage: s, next: build(stages[1:], out)}
+	case Totals:
+		return &totalsOp{stage: s, sums: make([]sum, len(s.Fields)), next: build(stages[1:], out)}
+	case Gaps:
+		return &gapsOp{stage: s, series: map[string]*gapSeries{}, next: build(stages[1:], out)}
+	case Tail:
+		return &tailOp{n: s.N, next: build(stages[1:], out)}
+	case Running:
+		return &runningOp{stage: s, sessions: map[string]session{}, next: build(stages[1:], out)}
+	case Outliers:
+		return &outliersOp{stage: s, next: build(stages[1:], out)}
+	case Patterns:
+		out.reset(s.Names())
+		return &patternsOp{stage: s, next: build(stages[1:], out)}
+	case Anomalies:
+		return &anomaliesOp{stage: s, series: map[string][]*held{}, next: build(stages[1:], out)}
+	case Relevance:
+		out.reset(RelevanceFields)
+		return &relevanceOp{stage: s, fields: map[string]*relevance{}, next: build(stages[1:], out)}
 	default:
 		panic(fmt.Sprintf("query: no operator for %T", s))
 	}
@@ -247,6 +271,7 @@ func (o *limitOp) finish() error { return o.next.finish() }
 
 type distinctOp struct {
 	by   []Expr
+	keep bool
 	seen map[string]struct{}
 	next operator
 	buf  []byte
@@ -256,7 +281,11 @@ type distinctOp struct {
 func (o *distinctOp) push(row Row) bool {
 	o.buf = o.buf[:0]
 	for _, e := range o.by {
-		o.buf = appendKey(o.buf, Eval(e, row))
+		v := Eval(e, row)
+		if v.Missing() && o.keep {
+			return o.next.push(row)
+		}
+		o.buf = appendKey(o.buf, v)
 	}
 	if _, ok := o.seen[string(o.buf)]; ok {
 		return true
@@ -349,8 +378,9 @@ func (o *aggregateOp) push(row Row) bool {
 			t = row.Get(event.FieldTime).Int()
 		}
 		o.accs[i].Add(g, v, w, t)
+		o.over = o.over || TooLarge(o.accs[i])
 	}
-	return true
+	return !o.over
 }
 
 func (o *aggregateOp) finish() error {

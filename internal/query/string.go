@@ -64,6 +64,23 @@ func (e Capture) String() string {
 	return fmt.Sprintf("capture(%s, %q, %d)", e.X, e.Re.String(), e.Group)
 }
 
+func (e Captures) String() string { return fmt.Sprintf("captures(%s, %q)", e.X, e.Re.String()) }
+func (e Replace) String() string {
+	return fmt.Sprintf("replace_match(%s, %q, %q)", e.X, e.Re.String(), e.With)
+}
+func (e ParseTime) String() string {
+	return fmt.Sprintf("parse_time(%s, %q, %q)", e.X, e.Pattern, e.In)
+}
+func (e FormatTime) String() string {
+	return fmt.Sprintf("format_time(%s, %q, %q)", e.X, e.Format, e.In)
+}
+func (e Months) String() string {
+	if e.Ceil {
+		return fmt.Sprintf("months_ceil(%s, %d)", e.X, e.N)
+	}
+	return fmt.Sprintf("months(%s, %d)", e.X, e.N)
+}
+
 func (e Bucket) String() string {
 	if e.Offset != 0 {
 		return fmt.Sprintf("bucket(%s, %d, %d)", e.X, e.Step, e.Offset)

@@ -1,20 +1,49 @@
 package insights
 
 import (
-	"strconv"
-	"strings"
-
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/syntax"
 )
 
 // Query is a whole query.
 type Query struct {
-	Source   string
+	// Text is what was parsed, of a query within a query that of the whole.
+	Text string
+	// Source names the log groups, when the query does.
+	Source   *Source
 	Commands []Command
 }
 
-// Command is one step: Fields, Display, Filter, Stats, Sort, Limit, ParseCmd or Dedup.
+// Source says what a query reads: groups by name, or those that selectors choose.
+type Source struct {
+	Names     []string
+	Selectors []Selector
+	// Start and End bound the time; nil ones leave it to the caller.
+	Start, End *Moment
+	Span       syntax.Span
+}
+
+// Selector chooses log groups: Args are conditions that all must hold, of which one value each.
+type Selector struct {
+	Name string // logGroups or dataSource
+	Args []SelectorArg
+}
+
+// SelectorArg is one condition of a selector; Name is in lower case, "" of dataSource.
+type SelectorArg struct {
+	Name   string
+	Values []string
+	Span   syntax.Span
+}
+
+// Moment is a time in milliseconds since the epoch, now, or a time before now.
+type Moment struct {
+	Millis int64
+	Now    bool
+	Ago    *Duration
+}
+
+// Command is one step; the set of implementations is closed.
 type Command interface {
 	command()
 	String() string
@@ -27,58 +56,209 @@ type Item struct {
 	Span syntax.Span
 }
 
-// Fields adds columns.
-type Fields struct{ Items []Item }
+type (
+	// Fields adds columns.
+	Fields struct{ Items []Item }
+	// Display sets the columns that are shown; with Unmask as they are.
+	Display struct {
+		Items  []Item
+		Unmask bool
+	}
+	// Filter keeps the rows for which Where holds. With Index it is written filterIndex.
+	Filter struct {
+		Where Expr
+		Index bool
+	}
+	// Search keeps the events whose message has a text.
+	Search struct {
+		Text  *String
+		Regex *Regex
+	}
+	// Stats aggregates. Offset moves its bins.
+	Stats struct {
+		Aggs, By []Item
+		Offset   *Duration
+		Span     syntax.Span
+	}
+	// Sort orders rows.
+	Sort struct{ Keys []Key }
+	// Key is one key of Sort.
+	Key struct {
+		X    Expr
+		Desc bool
+	}
+	// Limit keeps the first N rows, with Tail the last.
+	Limit struct {
+		N    int
+		Tail bool
+	}
+	// ParseCmd takes fields out of the text of X. Form says how.
+	ParseCmd struct {
+		// X is nil for the message.
+		X     Expr
+		Form  ParseForm
+		Glob  *String
+		Regex *Regex
+		As    []string
+		// Multi makes a row of each match of Regex.
+		Multi bool
+		Span  syntax.Span
+	}
+	// JSONField takes a field out of a text that is JSON.
+	JSONField struct {
+		X    Path
+		Path String
+		As   string
+	}
+	// Dedup keeps the first row of each combination of values.
+	Dedup struct {
+		Paths []Path
+		Span  syntax.Span
+	}
+	// Pattern finds what texts have in common.
+	Pattern struct {
+		X    Expr
+		Span syntax.Span
+	}
+	// Diff compares patterns with those of an earlier time: the one right before, or Against, one of
+	// day, week and month; with Shift so much earlier, which is written logcompare.
+	Diff struct {
+		Against string
+		Shift   *Duration
+		Span    syntax.Span
+	}
+	// Anomaly finds patterns that are much more or less frequent for a while.
+	Anomaly struct{ Span syntax.Span }
+	// Unnest makes rows of a list. Into is empty for expand, which does it in place.
+	Unnest struct {
+		X    Path
+		Into string
+	}
+	// Lookup adds fields of a table's row.
+	Lookup struct {
+		Table  string
+		CIDR   bool
+		On     []Pair // a column and a field
+		Output []string
+		Span   syntax.Span
+	}
+	// Pair is two fields that are equal.
+	Pair struct{ L, R Path }
+	// Join adds the fields of the rows of another query.
+	Join struct {
+		Keep        bool // rows without a partner, which is written type=left
+		Left, Right string
+		On          []Pair
+		Query       *Query
+		Span        syntax.Span
+	}
+	// Relevant finds the fields that tell rows for which Where holds.
+	Relevant struct {
+		Paths []Path
+		Where Expr
+		Span  syntax.Span
+	}
+	// AddTotals adds a column and a row of sums.
+	AddTotals struct {
+		Row, Col bool
+		Name     string
+		Paths    []Path
+		Span     syntax.Span
+	}
+	// Autoregress adds the values of earlier rows.
+	Autoregress struct {
+		X        Path
+		As       string
+		From, To int
+	}
+	// FillDown puts the last value in the place of missing ones.
+	FillDown struct {
+		Paths []Path
+		Span  syntax.Span
+	}
+	// FillMissing adds the bins that have no row.
+	FillMissing struct {
+		With []Default
+		Span syntax.Span
+	}
+	// Default is a value for a field.
+	Default struct {
+		Value Literal
+		For   Path
+	}
+	// Outlier deals with numbers that lie far from the others.
+	Outlier struct {
+		Remove, Lower, Mark bool
+		Param               float64
+		Paths               []Path
+		Span                syntax.Span
+	}
+	// Accum sums a field up from row to row.
+	Accum struct {
+		X  Path
+		As string
+	}
+	// AppendCols puts the columns of another query beside those of this one, row by row.
+	AppendCols struct {
+		Override bool
+		Max      int // rows; 0 does not bound them
+		Query    *Query
+		Span     syntax.Span
+	}
+	// Sessionize numbers the sessions of events.
+	Sessionize struct {
+		Paths []Path
+		Gap   *Duration
+		As    string
+		Span  syntax.Span
+	}
+	// CountFrequent counts combinations of values.
+	CountFrequent struct {
+		Paths []Path
+		Span  syntax.Span
+	}
+	// Estimate tells how much the query would read.
+	Estimate struct{ Span syntax.Span }
+)
 
-// Display sets the columns that are shown.
-type Display struct{ Items []Item }
+// ParseForm is how ParseCmd takes a text apart.
+type ParseForm uint8
 
-// Filter keeps the rows for which Where holds.
-type Filter struct{ Where Expr }
+// The forms of ParseCmd.
+const (
+	ParseGlob ParseForm = iota
+	ParseRegex
+	ParseLogfmt
+	ParseCSV
+)
 
-// Stats aggregates.
-type Stats struct {
-	Aggs, By []Item
-	Span     syntax.Span
-}
-
-// Sort orders rows.
-type Sort struct{ Keys []Key }
-
-// Key is one key of Sort.
-type Key struct {
-	X    Expr
-	Desc bool
-}
-
-// Limit keeps the first N rows.
-type Limit struct{ N int }
-
-// ParseCmd takes fields out of the text of X: with Glob each star is a field, else the groups
-// of Regex are, by name or in the order of As.
-type ParseCmd struct {
-	// X is nil for the message.
-	X     Expr
-	Glob  *String
-	Regex *Regex
-	As    []string
-	Span  syntax.Span
-}
-
-// Dedup keeps the first row of each combination of values.
-type Dedup struct {
-	Paths []Path
-	Span  syntax.Span
-}
-
-func (Fields) command()   {}
-func (Display) command()  {}
-func (Filter) command()   {}
-func (Stats) command()    {}
-func (Sort) command()     {}
-func (Limit) command()    {}
-func (ParseCmd) command() {}
-func (Dedup) command()    {}
+func (Fields) command()        {}
+func (Display) command()       {}
+func (Filter) command()        {}
+func (Search) command()        {}
+func (Stats) command()         {}
+func (Sort) command()          {}
+func (Limit) command()         {}
+func (ParseCmd) command()      {}
+func (JSONField) command()     {}
+func (Dedup) command()         {}
+func (Pattern) command()       {}
+func (Diff) command()          {}
+func (Anomaly) command()       {}
+func (Unnest) command()        {}
+func (Lookup) command()        {}
+func (Join) command()          {}
+func (Relevant) command()      {}
+func (AddTotals) command()     {}
+func (Autoregress) command()   {}
+func (FillDown) command()      {}
+func (FillMissing) command()   {}
+func (Outlier) command()       {}
+func (Accum) command()         {}
+func (AppendCols) command()    {}
+func (Sessionize) command()    {}
+func (CountFrequent) command() {}
+func (Estimate) command()      {}
 
 // Expr is an expression: Path, Literal, Duration, Call, Unary, Binary, Like or In.
 type Expr interface {
@@ -105,11 +285,13 @@ type Duration struct {
 	Span syntax.Span
 }
 
-// Call is a function call. Name is in lower case.
+// Call is a function call, or a field of what one gives. Name is in lower case.
 type Call struct {
 	Name string
 	Star bool
 	Args []Expr
+	// Path is the field's, its parts joined by dots.
+	Path string
 	Span syntax.Span
 }
 
@@ -141,6 +323,8 @@ type In struct {
 	X    Expr
 	Not  bool
 	List []Literal
+	// Sub is a query, the values of whose first column are the list.
+	Sub  *Query
 	Span syntax.Span
 }
 
@@ -164,149 +348,3 @@ func (e Unary) span() syntax.Span    { return e.Span }
 func (e Binary) span() syntax.Span   { return syntax.Span{Start: e.L.span().Start, End: e.R.span().End} }
 func (e Like) span() syntax.Span     { return e.Span }
 func (e In) span() syntax.Span       { return e.Span }
-
-// String returns a query that parses to the same tree.
-func (q *Query) String() string {
-	parts := make([]string, len(q.Commands))
-	for i, c := range q.Commands {
-		parts[i] = c.String()
-	}
-	return strings.Join(parts, " | ")
-}
-
-func joined[T any](list []T, text func(T) string) string {
-	parts := make([]string, len(list))
-	for i, x := range list {
-		parts[i] = text(x)
-	}
-	return strings.Join(parts, ", ")
-}
-
-func (i Item) text() string {
-	if i.As == "" {
-		return i.X.String()
-	}
-	return i.X.String() + " as " + pathText(i.As)
-}
-
-// String implements Command.
-func (c Fields) String() string { return "fields " + joined(c.Items, Item.text) }
-
-// String implements Command.
-func (c Display) String() string { return "display " + joined(c.Items, Item.text) }
-
-// String implements Command.
-func (c Filter) String() string { return "filter " + c.Where.String() }
-
-// String implements Command.
-func (c Stats) String() string {
-	s := "stats " + joined(c.Aggs, Item.text)
-	if len(c.By) > 0 {
-		s += " by " + joined(c.By, Item.text)
-	}
-	return s
-}
-
-// String implements Command.
-func (c Sort) String() string {
-	return "sort " + joined(c.Keys, func(k Key) string {
-		if k.Desc {
-			return k.X.String() + " desc"
-		}
-		return k.X.String() + " asc"
-	})
-}
-
-// String implements Command.
-func (c Limit) String() string { return "limit " + strconv.Itoa(c.N) }
-
-// String implements Command.
-func (c ParseCmd) String() string {
-	s := "parse "
-	if c.X != nil {
-		s += c.X.String() + " "
-	}
-	if c.Glob != nil {
-		s += stringText(c.Glob.Value)
-	} else {
-		s += c.Regex.text()
-	}
-	if len(c.As) > 0 {
-		s += " as " + joined(c.As, pathText)
-	}
-	return s
-}
-
-// String implements Command.
-func (c Dedup) String() string { return "dedup " + joined(c.Paths, Path.String) }
-
-// pathText writes a name, in backticks unless it is plain.
-func pathText(name string) string {
-	if isPlain(name) {
-		return name
-	}
-	return "`" + strings.NewReplacer("\\", "\\\\", "`", "\\`").Replace(name) + "`"
-}
-
-func stringText(s string) string {
-	return `"` + strings.NewReplacer("\\", "\\\\", `"`, `\"`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s) + `"`
-}
-
-func (r *Regex) text() string { return "/" + strings.ReplaceAll(r.Source, "/", `\/`) + "/" }
-
-// String implements Expr.
-func (e Path) String() string { return pathText(e.Name) }
-
-// String implements Expr.
-func (e Literal) String() string {
-	if e.Value.Kind() == event.KindString {
-		return stringText(e.Value.Str())
-	}
-	return e.Value.Text()
-}
-
-// String implements Expr.
-func (e Duration) String() string { return strconv.FormatInt(e.N, 10) + e.Unit }
-
-// String implements Expr.
-func (e Call) String() string {
-	if e.Star {
-		return e.Name + "(*)"
-	}
-	return e.Name + "(" + joined(e.Args, Expr.String) + ")"
-}
-
-// String implements Expr. Parts that are not simple stand in parentheses.
-func (e Unary) String() string { return e.Op + " " + inner(e.X) }
-
-// String implements Expr.
-func (e Binary) String() string { return inner(e.L) + " " + e.Op + " " + inner(e.R) }
-
-// String implements Expr.
-func (e Like) String() string {
-	s := inner(e.X)
-	if e.Not {
-		s += " not"
-	}
-	if e.Regex != nil {
-		return s + " like " + e.Regex.text()
-	}
-	return s + " like " + stringText(e.Text.Value)
-}
-
-// String implements Expr.
-func (e In) String() string {
-	s := inner(e.X)
-	if e.Not {
-		s += " not"
-	}
-	return s + " in [" + joined(e.List, Literal.String) + "]"
-}
-
-func inner(e Expr) string {
-	switch e.(type) {
-	case Path, Literal, Call, Duration:
-		return e.String()
-	}
-	return "(" + e.String() + ")"
-}

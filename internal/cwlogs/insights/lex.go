@@ -116,10 +116,17 @@ func (p *parser) advance() {
 				break
 			}
 		}
+		if strings.HasPrefix(p.Src[start:], "{{") {
+			end := strings.Index(p.Src[start:], "}}")
+			if end < 0 {
+				end = len(p.Src) - start - 2
+			}
+			p.fail(syntax.Span{Start: start, End: start + end + 2}, "a parameter of a saved query has no value: put one in its place")
+		}
 		if t.text == "" {
 			t.text = string(p.Next())
 		}
-		if !strings.Contains("!= <= >= =~ | , ( ) [ ] = < > + - * / % ^ .", t.text) {
+		if !strings.Contains("!= <= >= =~ | , ( ) [ ] = < > + - * / % ^ . :", t.text) {
 			p.fail(syntax.Span{Start: start, End: p.Pos}, "unexpected character %q", t.text)
 		}
 	}

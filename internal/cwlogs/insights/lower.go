@@ -2,7 +2,6 @@ package insights
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,15 +20,23 @@ const (
 	// maxNodes bounds the size of an expression once the names in it are replaced by what
 	// they stand for.
 	maxNodes = 5000
+	// MaxSide is the largest number of rows of a query within a query.
+	MaxSide = 50_000
 )
 
 // Env is what a query runs on.
 type Env struct {
 	Groups []Group
-	// From and To are the query's time range, Now its start.
+	// From and To are the first and the last millisecond of the query's time range, Now its start.
 	From, To, Now time.Time
 	// Limit bounds the rows further than the query does; 0 does not.
 	Limit int
+	// Source finds the groups that a query names itself; nil when it can not.
+	Source func(*Source) ([]Group, error)
+	// Table finds a lookup table by its name; nil when there is none.
+	Table func(name string) (*query.Table, error)
+	// Side runs a query within the query. Without it the query is compiled as if that gave no row.
+	Side func(*Plan) (*query.Result, error)
 }
 
 // Group is a log group: the dataset of its events and how @log names it.
@@ -38,9 +45,11 @@ type Group struct {
 	Label   string
 }
 
-// Plan is a query ready to run. Datasets and time range are the caller's to set.
+// Plan is a query ready to run over Groups, from From to To, which is the last millisecond.
 type Plan struct {
-	Stages []query.Stage
+	Groups   []Group
+	From, To time.Time
+	Stages   []query.Stage
 	// Columns are the columns that are shown, in the order of the result's.
 	Columns []Column
 	// Events reports whether the rows are events: then four columns follow the shown ones,
@@ -59,23 +68,44 @@ type Column struct {
 type kind uint8
 
 const (
-	plain   kind = iota
-	instant      // milliseconds since the epoch
-	test         // a condition, which shows as 1 or 0
+	plain     kind = iota
+	instant        // milliseconds since the epoch
+	test           // a condition, which shows as 1 or 0
+	document       // any JSON value
+	structure      // a map or a list
 )
 
 // value is an expression with its kind.
 type value struct {
 	e    query.Expr
 	kind kind
+	bin  *bin // of the time of a bin
 }
 
-// expr returns the expression as a value: conditions become 1 or 0.
+// bin is a period that begins at multiples of Step milliseconds and Offset, or of Months.
+type bin struct {
+	Step, Offset int64
+	Months       int
+}
+
+// expr returns the expression as an ordinary value: conditions become 1 or 0, and of documents
+// only texts, numbers and booleans are there.
 func (v value) expr() query.Expr {
-	if v.kind == test {
+	switch v.kind {
+	case test:
 		return call("if", v.e, query.Num(1), query.Num(0))
+	case document, structure:
+		return call("json_scalar", v.e)
 	}
 	return v.e
+}
+
+// column returns the expression as it is shown.
+func (v value) column() query.Expr {
+	if v.kind == document || v.kind == structure {
+		return call("json_show", v.e)
+	}
+	return v.expr()
 }
 
 type shown struct {
@@ -87,67 +117,152 @@ type shown struct {
 type lowering struct {
 	q      *Query
 	env    Env
+	nested bool
 	stages []query.Stage
-	// scope holds the names that commands made; after stats there are no others.
+	// scope holds the names that commands made; behind a table there are no others.
 	scope map[string]value
+	// left is the name of the rows ahead of a join, which may stand before their fields.
+	left  string
 	stats int
+	// table says that rows are no events any more.
+	table bool
 	shown []shown
 	// displayed is set once display fixed the columns, listed once a command chose some.
 	displayed, listed bool
-	// order is the wanted order of the rows; ordered says that they have it already.
-	order   []query.SortKey
-	ordered bool
+	// order is the wanted order of the rows; ordered says that they have it already. natural is that
+	// of rows that compare equal in it.
+	order, natural []query.SortKey
+	ordered        bool
 	// late holds the name of a command that stats must not follow.
 	late    string
 	deduped bool
-	made    int // fields that were made by stats, for their names
+	limit   int // of the last limit command
+	made    int // fields that were made, for their names
+
+	pattern *patternState
+	bins    *binState
+	ended   string // a command that nothing may follow
 }
 
-// Lower compiles a query. The error is a *syntax.Error.
+// newest is the order of events.
+var newest = []query.SortKey{{By: query.Field{Name: event.FieldTime}, Desc: true}, {By: query.Field{Name: event.FieldSeq}, Desc: true}}
+
+// outside is an error that is not of the query's text.
+type outside struct{ error }
+
+// Lower compiles a query. The error is a *syntax.Error, or one of Env's functions.
 func Lower(q *Query, env Env) (plan *Plan, err error) {
-	l := &lowering{q: q, env: env, scope: map[string]value{}}
 	defer func() {
 		switch e := recover().(type) {
 		case nil:
 		case *syntax.Error:
 			plan, err = nil, e
+		case outside:
+			plan, err = nil, e.error
 		default:
 			panic(e)
 		}
 	}()
-	l.order = []query.SortKey{{By: query.Field{Name: event.FieldTime}, Desc: true}, {By: query.Field{Name: event.FieldSeq}, Desc: true}}
+	return lower(q, env, false), nil
+}
+
+func lower(q *Query, env Env, nested bool) *Plan {
+	l := &lowering{q: q, env: env, nested: nested, scope: map[string]value{}, order: newest, natural: newest}
+	if q.Source != nil {
+		l.source(q.Source)
+	}
 	for _, c := range q.Commands {
 		l.command(c)
 	}
-	return l.finish(), nil
+	return l.finish()
 }
 
 func (l *lowering) fail(span syntax.Span, format string, args ...any) {
-	panic(&syntax.Error{Src: l.q.Source, Span: span, Msg: fmt.Sprintf(format, args...)})
+	panic(&syntax.Error{Src: l.q.Text, Span: span, Msg: fmt.Sprintf(format, args...)})
+}
+
+// source reads the groups and the time range that the query names.
+func (l *lowering) source(s *Source) {
+	if l.env.Source == nil {
+		l.fail(s.Span, "log groups are not named here by SOURCE")
+	}
+	groups, err := l.env.Source(s)
+	if err != nil {
+		panic(outside{err})
+	}
+	l.env.Groups = groups
+	at := func(m *Moment) time.Time {
+		switch {
+		case m.Now:
+			return l.env.Now
+		case m.Ago != nil:
+			return back(l.env.Now, *m.Ago)
+		}
+		return time.UnixMilli(m.Millis)
+	}
+	if s.Start != nil {
+		l.env.From = at(s.Start)
+	}
+	if s.End != nil {
+		l.env.To = at(s.End)
+	}
+	if l.env.To.Before(l.env.From) {
+		l.fail(s.Span, "the end of the time range is ahead of its start")
+	}
+}
+
+// back returns the time a period ahead of t; units of months are those of the calendar.
+func back(t time.Time, d Duration) time.Time {
+	n := int(min(d.N, 1_000_000))
+	switch d.Unit {
+	case "ms":
+		return t.Add(-time.Duration(n) * time.Millisecond)
+	case "s":
+		return t.Add(-time.Duration(n) * time.Second)
+	case "m":
+		return t.Add(-time.Duration(n) * time.Minute)
+	case "h":
+		return t.Add(-time.Duration(n) * time.Hour)
+	case "d":
+		return t.Add(-time.Duration(min(n, 36600)) * 24 * time.Hour)
+	case "w":
+		return t.Add(-time.Duration(min(n, 5000)) * 7 * 24 * time.Hour)
+	}
+	months := map[string]int{"mo": 1, "q": 3, "y": 12}[d.Unit]
+	return t.AddDate(0, -min(n, 1200)*months, 0)
 }
 
 func (l *lowering) finish() *Plan {
-	if !l.listed && l.stats == 0 {
-		l.shown = []shown{{"@timestamp", l.path(Path{Name: "@timestamp"})}, {"@message", l.path(Path{Name: "@message"})}}
+	if !l.listed && !l.table {
+		columns := []shown{{"@timestamp", l.path(Path{Name: "@timestamp"})}, {"@message", l.path(Path{Name: "@message"})}}
+		for _, s := range l.shown { // what commands such as join add by themselves
+			if s.name != "@timestamp" && s.name != "@message" {
+				columns = append(columns, s)
+			}
+		}
+		l.shown = columns
 	}
 	l.sort()
 	limit := defaultLimit
-	for _, c := range l.q.Commands {
-		if c, ok := c.(Limit); ok {
-			limit = c.N
-		}
+	if l.nested {
+		limit = MaxSide + 1 // one more says that there are too many
+	}
+	if l.limit > 0 {
+		limit = l.limit
 	}
 	if l.env.Limit > 0 {
 		limit = min(limit, l.env.Limit)
 	}
-	plan := &Plan{Events: l.stats == 0}
+	plan := &Plan{Groups: l.env.Groups, From: l.env.From, To: l.env.To, Events: !l.table && !l.nested}
 	var fields []query.Named
 	add := func(e query.Expr) {
 		fields = append(fields, query.Named{Name: "c" + strconv.Itoa(len(fields)), Value: e})
 	}
 	for _, s := range l.shown {
 		plan.Columns = append(plan.Columns, Column{s.name, s.v.kind == instant})
-		add(s.v.expr())
+		e := s.v.column()
+		l.limited(e, syntax.Span{End: len(l.q.Text)})
+		add(e)
 	}
 	if plan.Events {
 		for _, name := range []string{event.FieldDataset, event.FieldStream, event.FieldTime, event.FieldSeq} {
@@ -156,15 +271,37 @@ func (l *lowering) finish() *Plan {
 	}
 	plan.Stages = append(l.stages, query.Limit{N: limit}, query.Project{Fields: fields})
 	if err := (&query.Query{Stages: plan.Stages}).Check(); err != nil {
-		l.fail(syntax.Span{End: len(l.q.Source)}, "the query is too complex: %v", err)
+		l.fail(syntax.Span{End: len(l.q.Text)}, "the query is too complex: %v", err)
 	}
 	return plan
+}
+
+func (l *lowering) add(s ...query.Stage) { l.stages = append(l.stages, s...) }
+
+// field returns a name for a new field.
+func (l *lowering) field() string {
+	l.made++
+	return "s" + strconv.Itoa(l.made)
+}
+
+// held makes a field of a value and returns its name.
+func (l *lowering) held(v value) string {
+	e := v.e
+	if v.kind == test {
+		e = v.expr()
+	}
+	if f, ok := e.(query.Field); ok && !strings.HasPrefix(f.Name, "$") {
+		return f.Name
+	}
+	name := l.field()
+	l.add(query.Extend{Name: name, Value: e})
+	return name
 }
 
 // sort brings the rows into the wanted order, unless they have it.
 func (l *lowering) sort() {
 	if !l.ordered && len(l.order) > 0 {
-		l.stages = append(l.stages, query.Sort{Keys: l.order})
+		l.add(query.Sort{Keys: l.order})
 	}
 	l.ordered = true
 }
@@ -178,12 +315,34 @@ func (l *lowering) show(name string, v value) {
 	l.shown = append(l.shown, shown{name, v})
 }
 
-func (l *lowering) command(c Command) {
-	if l.deduped {
-		if _, ok := c.(Limit); !ok {
-			l.fail(syntax.Span{End: len(l.q.Source)}, "only limit may follow dedup")
-		}
+// set gives a name to a value; where a column of the name is shown it is this one from now on.
+func (l *lowering) set(name string, v value) {
+	l.scope[name] = v
+	if slices.ContainsFunc(l.shown, func(s shown) bool { return s.name == name }) {
+		l.show(name, v)
 	}
+}
+
+// tabulate makes of the rows a table with these columns; nothing else of them is left.
+func (l *lowering) tabulate(columns []shown, order []query.SortKey) {
+	l.table = true
+	l.scope, l.left = map[string]value{}, ""
+	for _, s := range columns {
+		l.scope[s.name] = s.v
+	}
+	l.shown, l.displayed, l.listed = columns, false, false
+	l.order, l.natural, l.ordered = order, order, false
+}
+
+func (l *lowering) command(c Command) {
+	if l.ended != "" {
+		l.fail(syntax.Span{End: len(l.q.Text)}, "nothing may follow %s", l.ended)
+	}
+	if _, ok := c.(Limit); l.deduped && !ok {
+		l.fail(syntax.Span{End: len(l.q.Text)}, "only limit may follow dedup")
+	}
+	pattern := l.pattern
+	l.pattern = nil
 	switch c := c.(type) {
 	case Fields:
 		for _, i := range c.Items {
@@ -201,19 +360,57 @@ func (l *lowering) command(c Command) {
 			}
 		}
 	case Filter:
-		l.stages = append(l.stages, query.Filter{Where: l.condition(c.Where)})
+		l.add(query.Filter{Where: l.condition(c.Where)})
+	case Search:
+		x := l.path(Path{Name: "@message", Span: syntax.Span{End: len(l.q.Text)}}).expr()
+		l.add(query.Filter{Where: like(x, c.Text, c.Regex)})
 	case Stats:
 		l.statsCommand(c)
 	case Sort:
 		l.sortCommand(c)
 	case Limit:
-		l.sort()
-		l.stages = append(l.stages, query.Limit{N: c.N})
-		l.late = "limit"
+		l.limitCommand(c)
 	case ParseCmd:
 		l.parseCommand(c)
+	case JSONField:
+		doc := call("json_parse", l.path(c.X).expr())
+		l.set(c.As, value{e: call("json_get", doc, query.Str(steps(c.Path.Value))), kind: document})
 	case Dedup:
 		l.dedup(c)
+	case Pattern:
+		l.patternCommand(c)
+	case Diff:
+		l.diffCommand(c, pattern)
+	case Anomaly:
+		l.anomalyCommand(c, pattern)
+	case Unnest:
+		l.unnest(c)
+	case Lookup:
+		l.lookup(c)
+	case Join:
+		l.join(c)
+	case Relevant:
+		l.relevant(c)
+	case AddTotals:
+		l.addTotals(c)
+	case Autoregress:
+		l.autoregress(c)
+	case FillDown:
+		l.fillDown(c)
+	case FillMissing:
+		l.fillMissing(c)
+	case Outlier:
+		l.outlier(c)
+	case Accum:
+		l.accum(c)
+	case AppendCols:
+		l.appendCols(c)
+	case Sessionize:
+		l.sessionize(c)
+	case CountFrequent:
+		l.countFrequent(c)
+	case Estimate:
+		l.estimate()
 	default:
 		panic(fmt.Sprintf("insights: no such command %T", c))
 	}
@@ -223,7 +420,7 @@ func (l *lowering) command(c Command) {
 func (l *lowering) item(i Item) (string, value) {
 	name := i.As
 	if p, ok := i.X.(Path); ok && name == "" {
-		if p.Name == "@ptr" {
+		if p.Name == "@ptr" && !l.table {
 			return p.Name, value{}
 		}
 		return p.Name, l.path(p)
@@ -239,7 +436,7 @@ func (l *lowering) item(i Item) (string, value) {
 
 // text returns a part of the query as the name of a column, its blanks brought to one each.
 func (l *lowering) text(span syntax.Span) string {
-	return strings.Join(strings.Fields(l.q.Source[span.Start:span.End]), " ")
+	return strings.Join(strings.Fields(l.q.Text[span.Start:span.End]), " ")
 }
 
 // limited refuses expressions that grew beyond measure by names that stand for others.
@@ -259,204 +456,52 @@ func (l *lowering) sortCommand(c Sort) {
 	for i, k := range c.Keys {
 		v := l.value(k.X)
 		keys = append(keys, query.SortKey{By: v.expr(), Desc: k.Desc, Loose: v.kind != instant})
-		if p, ok := k.X.(Path); ok && i == 0 && p.Name == "@timestamp" && l.stats == 0 {
+		l.scalar(v, k.X.span(), "sort")
+		if e, ok := timeOf(v); ok { // the store knows the order of time
+			keys[len(keys)-1] = query.SortKey{By: e, Desc: k.Desc}
+		}
+		if p, ok := k.X.(Path); ok && i == 0 && p.Name == "@timestamp" && !l.table {
 			keys = append(keys, query.SortKey{By: query.Field{Name: event.FieldSeq}, Desc: k.Desc})
 		}
 	}
-	if l.stats == 0 {
-		keys = append(keys, query.SortKey{By: query.Field{Name: event.FieldTime}, Desc: true}, query.SortKey{By: query.Field{Name: event.FieldSeq}, Desc: true})
-	}
+	keys = append(keys, l.natural...)
 	l.order, l.ordered, l.late = keys, false, "sort"
 }
 
-func (l *lowering) dedup(c Dedup) {
-	if l.stats > 0 {
-		l.fail(c.Span, "not supported by this server: dedup after stats")
+// timeOf returns the nanoseconds that a value is the milliseconds of.
+func timeOf(v value) (query.Expr, bool) {
+	c, ok := v.e.(query.Call)
+	if !ok || c.Fn != "millis" {
+		return nil, false
+	}
+	return c.Args[0], true
+}
+
+// scalar refuses maps and lists.
+func (l *lowering) scalar(v value, span syntax.Span, where string) {
+	if v.kind == structure {
+		l.fail(span, "%s does not take maps and lists", where)
+	}
+}
+
+func (l *lowering) limitCommand(c Limit) {
+	l.late, l.limit = "limit", c.N
+	if !c.Tail {
+		l.sort()
+		l.add(query.Limit{N: c.N})
+		return
+	}
+	if !l.ordered && !l.table && len(l.order) == len(newest) {
+		// The last of the newest first are the first of the oldest first.
+		oldest := slices.Clone(newest)
+		for i := range oldest {
+			oldest[i].Desc = false
+		}
+		l.add(query.Sort{Keys: oldest}, query.Limit{N: c.N})
+		return
 	}
 	l.sort()
-	var by, missing []query.Expr
-	for _, p := range c.Paths {
-		v := l.path(p)
-		by = append(by, groupable(v))
-		missing = append(missing, query.Not{X: query.Has{X: v.expr()}})
-	}
-	// Rows that lack a field are all kept: their sequence number sets them apart.
-	by = append(by, call("if", query.Or{X: missing}, query.Field{Name: event.FieldSeq}))
-	l.stages = append(l.stages, query.Distinct{By: by})
-	l.late, l.deduped = "dedup", true
-}
-
-// groupable returns a value for grouping: equal numbers are one, whatever their type.
-func groupable(v value) query.Expr {
-	if v.kind != plain {
-		return v.expr()
-	}
-	return call("text", v.e)
-}
-
-func (l *lowering) statsCommand(c Stats) {
-	if l.late != "" {
-		l.fail(c.Span, "stats can not follow %s", l.late)
-	}
-	if l.stats == maxStats {
-		l.fail(c.Span, "a query can have at most %d stats commands", maxStats)
-	}
-	var a query.Aggregate
-	var columns []shown
-	names := map[string]bool{}
-	column := func(i Item, v value) {
-		name := i.As
-		if name == "" {
-			name = l.text(i.Span)
-			if p, ok := i.X.(Path); ok {
-				name = p.Name
-			}
-		}
-		if names[name] {
-			l.fail(i.Span, "stats has two columns of the name %q", name)
-		}
-		names[name] = true
-		columns = append(columns, shown{name, v})
-	}
-	field := func() string {
-		l.made++
-		return "s" + strconv.Itoa(l.made)
-	}
-	var order []query.SortKey
-	for _, i := range c.By {
-		v := l.value(i.X)
-		name := field()
-		a.By = append(a.By, query.Named{Name: name, Value: groupable(v)})
-		made := value{e: query.Field{Name: name}}
-		if v.kind == instant {
-			made.kind = instant
-			order = append(order, query.SortKey{By: made.e, Desc: true})
-		}
-		column(i, made)
-	}
-	for _, i := range c.Aggs {
-		column(i, l.aggregate(i.X, func(agg query.Agg) query.Expr {
-			agg.Name = field()
-			a.Aggs = append(a.Aggs, agg)
-			return query.Field{Name: agg.Name}
-		}))
-	}
-	// AWS promises no order; this one puts the newest first and is the same each time.
-	for _, s := range columns[:len(c.By)] {
-		if s.v.kind != instant {
-			order = append(order, query.SortKey{By: s.v.e, Loose: true})
-		}
-	}
-	l.stages = append(l.stages, a)
-	l.stats++
-	l.scope = map[string]value{}
-	for _, s := range columns {
-		l.scope[s.name] = s.v
-	}
-	l.shown, l.displayed, l.listed = columns, false, false
-	l.order, l.ordered = order, false
-}
-
-// aggregate evaluates an expression over aggregates; add makes one of them a column of the
-// stage.
-func (l *lowering) aggregate(x Expr, add func(query.Agg) query.Expr) value {
-	switch x := x.(type) {
-	case Literal:
-		return l.value(x)
-	case Unary:
-		if x.Op == "-" {
-			return value{e: call("neg", l.aggregate(x.X, add).expr())}
-		}
-	case Binary:
-		if fn, ok := arithmetic[x.Op]; ok {
-			return value{e: call(fn, l.aggregate(x.L, add).expr(), l.aggregate(x.R, add).expr())}
-		}
-	case Call:
-		if f, ok := aggregates[x.Name]; ok {
-			agg, k := f(l, x)
-			return value{add(agg), k}
-		}
-		if refusedFunctions[x.Name] {
-			l.fail(x.Span, "not supported by this server: %s", x.Name)
-		}
-		if _, ok := scalars[x.Name]; ok {
-			// A function of aggregates, such as round(avg(x), 2).
-			var args []value
-			for _, a := range x.Args {
-				args = append(args, l.aggregate(a, add))
-			}
-			return l.apply(x, args)
-		}
-		l.fail(x.Span, "unknown function %s", x.Name)
-	}
-	l.fail(x.span(), "stats takes aggregates such as count(*), avg(f) or pct(f, 95)")
-	panic("unreachable")
-}
-
-func (l *lowering) parseCommand(c ParseCmd) {
-	source := l.path(Path{Name: "@message", Span: c.Span})
-	if c.X != nil {
-		source = l.value(c.X)
-	}
-	text := source.expr()
-	names, groups := c.As, []int(nil)
-	var re *regexp.Regexp
-	if c.Glob != nil {
-		re = regexp.MustCompile(globPattern(c.Glob.Value))
-		for i := range names {
-			groups = append(groups, i+1)
-		}
-	} else {
-		re = regexp.MustCompile(c.Regex.Source)
-		var named []string
-		var namedAt, unnamed []int
-		for i, n := range re.SubexpNames() {
-			switch {
-			case i == 0:
-			case n != "":
-				named, namedAt = append(named, n), append(namedAt, i)
-			default:
-				unnamed = append(unnamed, i)
-			}
-		}
-		switch {
-		case len(names) == 0 && len(named) == 0:
-			l.fail(c.Regex.Span, "the regular expression has no named groups, as in (?<name>…), and no names follow")
-		case len(names) == 0:
-			names, groups = named, namedAt
-		case len(names) == len(named)+len(unnamed):
-			for i := range names {
-				groups = append(groups, i+1)
-			}
-		case len(named) == 0 || len(names) != len(unnamed):
-			l.fail(c.Regex.Span, "the regular expression has %d groups but %d names follow", re.NumSubexp(), len(names))
-		default:
-			names, groups = append(named, names...), append(namedAt, unnamed...)
-		}
-	}
-	for i, n := range names {
-		v := value{e: query.Capture{X: text, Re: re, Group: groups[i]}}
-		l.limited(v.e, c.Span)
-		l.scope[n] = v
-	}
-}
-
-// globPattern turns a pattern of parse into a regular expression: a star is as little as
-// possible up to what follows, one at the end the rest of the line.
-func globPattern(glob string) string {
-	parts := strings.Split(glob, "*")
-	var b strings.Builder
-	for i, s := range parts {
-		b.WriteString(regexp.QuoteMeta(s))
-		switch {
-		case i == len(parts)-1:
-		case i == len(parts)-2 && parts[i+1] == "":
-			b.WriteString("(.*)")
-		default:
-			b.WriteString("(.*?)")
-		}
-	}
-	return b.String()
+	l.add(query.Tail{N: c.N})
 }
 
 // path returns the value of a field.
@@ -464,14 +509,26 @@ func (l *lowering) path(p Path) value {
 	if v, ok := l.scope[p.Name]; ok {
 		return v
 	}
-	if l.stats > 0 {
+	// A field of a map, or one with the name of the rows ahead.
+	for at := strings.LastIndexByte(p.Name, '.'); at > 0; at = strings.LastIndexByte(p.Name[:at], '.') {
+		if v, ok := l.scope[p.Name[:at]]; ok && (v.kind == document || v.kind == structure) {
+			return value{e: call("json_get", v.e, query.Str(p.Name[at+1:])), kind: document}
+		}
+	}
+	if rest, ok := strings.CutPrefix(p.Name, l.left+"."); ok && l.left != "" {
+		return l.path(Path{rest, p.Span})
+	}
+	switch {
+	case l.stats > 0:
 		l.fail(p.Span, "Unknown symbols found in or after stats: %s", p.Name)
+	case l.table:
+		l.fail(p.Span, "there is no field %s at this place", p.Name)
 	}
 	switch p.Name {
 	case "@timestamp":
-		return value{call("millis", query.Field{Name: event.FieldTime}), instant}
+		return value{e: call("millis", query.Field{Name: event.FieldTime}), kind: instant}
 	case "@ingestionTime":
-		return value{call("millis", query.Field{Name: event.FieldIngested}), instant}
+		return value{e: call("millis", query.Field{Name: event.FieldIngested}), kind: instant}
 	case "@logStream":
 		return value{e: query.Field{Name: event.FieldStream}}
 	case "@log":
@@ -484,10 +541,17 @@ func (l *lowering) path(p Path) value {
 		}
 		return value{e: call("if", args...)}
 	case "@ptr":
-		l.fail(p.Span, "not supported by this server: @ptr in an expression")
+		l.fail(p.Span, "@ptr stands in fields and display only")
 	}
 	if strings.HasPrefix(p.Name, "$") {
 		return value{e: query.Const{}} // no message has such a field; the names are the model's own
 	}
 	return value{e: query.Field{Name: p.Name}}
+}
+
+// steps turns a path such as $.a[0].b into one of names and indexes joined by dots.
+func steps(path string) string {
+	path = strings.TrimPrefix(strings.TrimPrefix(path, "$"), ".")
+	path = strings.NewReplacer("['", ".", "']", "", `["`, ".", `"]`, "", "[", ".", "]", "").Replace(path)
+	return strings.TrimPrefix(path, ".")
 }

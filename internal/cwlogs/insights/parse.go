@@ -24,6 +24,7 @@ type parser struct {
 	tok   token
 	last  int // end of the token before tok
 	depth int
+	sub   bool // within a query in parentheses
 }
 
 // Parse reads a query. The error is a *syntax.Error.
@@ -44,15 +45,45 @@ func Parse(src string) (q *Query, err error) {
 	if utf8.RuneCountInString(src) > maxRunes {
 		p.fail(syntax.Span{End: len(src)}, "the query is longer than %d characters", maxRunes)
 	}
-	q = &Query{Source: src}
 	p.advance()
-	for {
-		q.Commands = append(q.Commands, p.command())
-		if p.tok.kind == tokenEnd {
-			return q, nil
-		}
+	q = p.query()
+	if p.tok.kind != tokenEnd {
+		p.unexpected(`"|"`)
+	}
+	return q, nil
+}
+
+// query reads commands up to what can not follow one.
+func (p *parser) query() *Query {
+	q := &Query{Text: p.Src}
+	if p.tok.is("source") {
+		q.Source = p.source()
+		// A source alone is no query.
 		p.expect("|")
 	}
+	for {
+		q.Commands = append(q.Commands, p.command())
+		if !p.tok.is("|") {
+			return q
+		}
+		p.advance()
+	}
+}
+
+// subquery reads a query in parentheses.
+func (p *parser) subquery() *Query {
+	p.expect("(")
+	if p.sub {
+		p.fail(p.tok.span, "queries within a query can not have queries within them")
+	}
+	p.sub = true
+	q := p.query()
+	p.sub = false
+	if !p.tok.is(")") {
+		p.unexpected(`"|" or ")"`)
+	}
+	p.advance()
+	return q
 }
 
 // fail ends the parse; Parse returns the error.
@@ -66,10 +97,6 @@ func (p *parser) unexpected(want string) {
 		got = strconv.Quote(p.Src[p.tok.span.Start:p.tok.span.End])
 	}
 	p.fail(p.tok.span, "unexpected %s, expected %s", got, want)
-}
-
-func (p *parser) unsupported(span syntax.Span, what string) {
-	p.fail(span, "not supported by this server: %s", what)
 }
 
 func (p *parser) accept(s string) bool {
@@ -86,67 +113,82 @@ func (p *parser) expect(s string) {
 	}
 }
 
-// refusedCommands are commands of AWS that are not built here.
-var refusedCommands = map[string]bool{
-	"source": true, "filterindex": true, "pattern": true, "diff": true, "anomaly": true, "unmask": true, "unnest": true, "expand": true, "lookup": true,
-	"cidrlookup": true, "join": true, "relevantfields": true, "addtotals": true, "autoregress": true, "logcompare": true, "filldown": true, "fillmissing": true,
-	"outlier": true, "accum": true, "appendcols": true, "sessionize": true, "countfrequent": true, "estimate": true, "search": true, "json": true, "tail": true,
+// reader reads what follows the word of a command; start is where that stands.
+type reader func(p *parser, start int) Command
+
+// readers are the commands by their words in lower case. It is filled by init, since queries
+// within queries lead back to it.
+var readers map[string]reader
+
+func init() {
+	filter := func(p *parser, _ int) Command { return Filter{Where: p.expr()} }
+	limit := func(p *parser, _ int) Command { return p.limit(false) }
+	readers = map[string]reader{
+		"fields":  func(p *parser, _ int) Command { return Fields{p.items(false)} },
+		"display": func(p *parser, _ int) Command { return Display{Items: p.items(false)} },
+		"unmask":  func(p *parser, _ int) Command { return Display{Items: p.items(false), Unmask: true} },
+		"filter":  filter, "where": filter, "filterindex": (*parser).filterIndex,
+		"search": (*parser).search, "stats": (*parser).stats,
+		"sort": func(p *parser, _ int) Command { return p.sort() },
+		"order": func(p *parser, _ int) Command {
+			p.accept("by")
+			return p.sort()
+		},
+		"limit": limit, "head": limit, "tail": func(p *parser, _ int) Command { return p.limit(true) },
+		"parse": (*parser).parse, "json": (*parser).jsonField,
+		"dedup": func(p *parser, start int) Command { return Dedup{p.paths(), p.since(start)} },
+		"pattern": func(p *parser, start int) Command {
+			x := p.expr()
+			return Pattern{x, p.since(start)}
+		},
+		"diff":    (*parser).diff,
+		"anomaly": func(p *parser, start int) Command { return Anomaly{p.since(start)} },
+		"unnest": func(p *parser, _ int) Command {
+			c := Unnest{X: p.path()}
+			p.expect("into")
+			c.Into = p.path().Name
+			return c
+		},
+		"expand":     func(p *parser, _ int) Command { return Unnest{X: p.path()} },
+		"lookup":     func(p *parser, start int) Command { return p.lookup(start, false) },
+		"cidrlookup": func(p *parser, start int) Command { return p.lookup(start, true) },
+		"join":       (*parser).join, "relevantfields": (*parser).relevant, "addtotals": (*parser).addTotals, "autoregress": (*parser).autoregress,
+		"logcompare": func(p *parser, start int) Command {
+			p.expect("timeshift")
+			p.accept("-")
+			d := p.duration()
+			return Diff{Shift: &d, Span: p.since(start)}
+		},
+		"filldown":    func(p *parser, start int) Command { return FillDown{p.optionalPaths(), p.since(start)} },
+		"fillmissing": (*parser).fillMissing, "outlier": (*parser).outlier,
+		"accum": func(p *parser, _ int) Command {
+			c := Accum{X: p.path()}
+			c.As = p.optionalAs()
+			return c
+		},
+		"appendcols": (*parser).appendCols, "sessionize": (*parser).sessionize,
+		"countfrequent": func(p *parser, start int) Command { return CountFrequent{p.paths(), p.since(start)} },
+		"estimate":      func(p *parser, start int) Command { return Estimate{p.since(start)} },
+	}
 }
 
+func (p *parser) since(start int) syntax.Span { return syntax.Span{Start: start, End: p.last} }
+
 func (p *parser) command() Command {
-	const want = "a command: fields, display, filter, stats, sort, limit, parse or dedup"
+	const want = "a command such as fields, filter, stats, sort, limit, parse or dedup"
 	if p.tok.kind != tokenName || p.tok.quoted {
 		p.unexpected(want)
 	}
-	start, name := p.tok, strings.ToLower(p.tok.text)
-	switch name {
-	case "fields":
-		p.advance()
-		return Fields{p.items(false)}
-	case "display":
-		p.advance()
-		return Display{p.items(false)}
-	case "filter", "where":
-		p.advance()
-		return Filter{p.expr()}
-	case "stats":
-		p.advance()
-		c := Stats{Aggs: p.items(true)}
-		if p.accept("by") {
-			c.By = p.items(false)
-			if p.tok.is("offset") {
-				p.unsupported(p.tok.span, "offset")
-			}
+	read, ok := readers[strings.ToLower(p.tok.text)]
+	if !ok {
+		if p.tok.is("source") {
+			p.fail(p.tok.span, "SOURCE stands at the begin of a query only")
 		}
-		c.Span = syntax.Span{Start: start.span.Start, End: p.last}
-		return c
-	case "sort", "order":
-		p.advance()
-		if name == "order" {
-			p.accept("by")
-		}
-		return p.sort()
-	case "limit", "head":
-		p.advance()
-		p.accept("any")
-		return p.limit()
-	case "parse":
-		p.advance()
-		return p.parse(start.span.Start)
-	case "dedup":
-		p.advance()
-		c := Dedup{Paths: []Path{p.path()}}
-		for p.accept(",") {
-			c.Paths = append(c.Paths, p.path())
-		}
-		c.Span = syntax.Span{Start: start.span.Start, End: p.last}
-		return c
+		p.unexpected(want)
 	}
-	if refusedCommands[name] {
-		p.unsupported(start.span, start.text)
-	}
-	p.unexpected(want)
-	return nil
+	start := p.tok.span.Start
+	p.advance()
+	return read(p, start)
 }
 
 // items reads expressions with their names; with loose the commas may be left out.
@@ -163,7 +205,7 @@ func (p *parser) items(loose bool) []Item {
 		if p.accept(",") {
 			continue
 		}
-		if !loose || p.tok.kind != tokenName || p.tok.is("by") {
+		if !loose || p.tok.kind != tokenName || p.tok.is("by") || p.tok.is("offset") {
 			return list
 		}
 	}
@@ -185,48 +227,16 @@ func (p *parser) sort() Command {
 	}
 }
 
-func (p *parser) limit() Command {
+func (p *parser) limit(tail bool) Command {
+	if !tail {
+		p.accept("any")
+	}
 	n, err := strconv.Atoi(p.tok.text)
 	if p.tok.kind != tokenNumber || err != nil || n < 1 || n > MaxLimit {
 		p.unexpected("a whole number from 1 to " + strconv.Itoa(MaxLimit))
 	}
 	p.advance()
-	return Limit{n}
-}
-
-func (p *parser) parse(start int) Command {
-	var c ParseCmd
-	if p.tok.kind == tokenName {
-		c.X = p.path()
-	}
-	switch {
-	case p.tok.kind == tokenString:
-		c.Glob = &String{p.tok.text, p.tok.span}
-		p.advance()
-		p.expect("as")
-		c.As = p.names()
-		if stars := strings.Count(c.Glob.Value, "*"); stars != len(c.As) {
-			p.fail(c.Glob.Span, "the pattern has %d stars but %d names follow", stars, len(c.As))
-		}
-	case p.tok.is("/"):
-		c.Regex = p.regex()
-		if p.accept("as") {
-			c.As = p.names()
-		}
-		if p.tok.is("multi") {
-			p.unsupported(p.tok.span, "parse … multi")
-		}
-	case p.tok.is("logfmt"), p.tok.is("csv"):
-		p.unsupported(p.tok.span, "parse "+p.tok.text)
-	default:
-		// "parse logfmt as x" has its word where a field may stand.
-		if x, ok := c.X.(Path); ok && (strings.EqualFold(x.Name, "logfmt") || strings.EqualFold(x.Name, "csv")) {
-			p.unsupported(x.Span, "parse "+x.Name)
-		}
-		p.unexpected("a pattern in quotes or a regular expression between slashes")
-	}
-	c.Span = syntax.Span{Start: start, End: p.last}
-	return c
+	return Limit{n, tail}
 }
 
 func (p *parser) names() []string {
@@ -244,29 +254,37 @@ func (p *parser) path() Path {
 	start := p.tok.span.Start
 	name := p.segment()
 	for {
-		// What belongs to a path follows without a blank.
-		adjacent := p.tok.span.Start == p.last
-		switch {
-		case adjacent && p.tok.is("."):
-			p.advance()
-			if p.tok.kind != tokenName || p.tok.span.Start != p.last {
-				p.unexpected("the name of a field")
-			}
-			name += "." + p.segment()
-		// The number in "items.0.id" is scanned as ".0" and the like.
-		case adjacent && p.tok.kind == tokenNumber && strings.HasPrefix(p.tok.text, "."):
-			name += p.segment()
-		case adjacent && p.tok.is("["):
-			p.advance()
-			if p.tok.kind != tokenNumber || strings.Trim(p.tok.text, "0123456789") != "" {
-				p.unexpected("an index")
-			}
-			name += "." + p.segment()
-			p.expect("]")
-		default:
+		step, ok := p.step()
+		if !ok {
 			return Path{name, syntax.Span{Start: start, End: p.last}}
 		}
+		name += "." + step
 	}
+}
+
+// step reads a further part of a path, which follows without a blank, if there is one.
+func (p *parser) step() (string, bool) {
+	adjacent := p.tok.span.Start == p.last
+	switch {
+	case adjacent && p.tok.is("."):
+		p.advance()
+		if p.tok.kind != tokenName || p.tok.span.Start != p.last {
+			p.unexpected("the name of a field")
+		}
+		return p.segment(), true
+	// The number in "items.0.id" is scanned as ".0" and the like.
+	case adjacent && p.tok.kind == tokenNumber && strings.HasPrefix(p.tok.text, ".") && strings.Trim(p.tok.text[1:], "0123456789") == "":
+		return p.segment()[1:], true
+	case adjacent && p.tok.is("["):
+		p.advance()
+		if p.tok.kind != tokenNumber || strings.Trim(p.tok.text, "0123456789") != "" {
+			p.unexpected("an index")
+		}
+		step := p.segment()
+		p.expect("]")
+		return step, true
+	}
+	return "", false
 }
 
 func (p *parser) segment() string {
@@ -334,7 +352,12 @@ func (p *parser) pred() Expr {
 		l.Span = syntax.Span{Start: start, End: p.last}
 		return l
 	case p.accept("in"):
-		in := In{X: x, Not: not, List: p.list()}
+		in := In{X: x, Not: not}
+		if p.tok.is("(") {
+			in.Sub = p.subquery()
+		} else {
+			in.List = p.list()
+		}
 		in.Span = syntax.Span{Start: start, End: p.last}
 		return in
 	case not:
@@ -358,9 +381,6 @@ func (p *parser) pattern(text bool) *Regex {
 }
 
 func (p *parser) list() []Literal {
-	if p.tok.is("(") {
-		p.unsupported(p.tok.span, "a subquery")
-	}
 	p.expect("[")
 	var list []Literal
 	for {
@@ -496,9 +516,15 @@ func (p *parser) call() Expr {
 		}
 	}
 	p.expect(")")
-	c.Span = syntax.Span{Start: start, End: p.last}
-	if p.last == p.tok.span.Start && (p.tok.is(".") || p.tok.is("[")) {
-		p.unsupported(p.tok.span, "a field of what a function returns")
+	var steps []string
+	for {
+		step, ok := p.step()
+		if !ok {
+			break
+		}
+		steps = append(steps, step)
 	}
+	c.Path = strings.Join(steps, ".")
+	c.Span = syntax.Span{Start: start, End: p.last}
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/query"
@@ -76,7 +77,9 @@ func Oracle(q *query.Query, rows []Row) ([]Row, error) {
 		return nil, err
 	}
 	for _, s := range q.Stages {
-		base = stage(s, base)
+		if base, err = stage(s, base); err != nil {
+			return nil, err
+		}
 	}
 	return base, nil
 }
@@ -130,7 +133,7 @@ func spread(s query.Spread, rows []Row) []Row {
 	return out
 }
 
-func stage(s query.Stage, rows []Row) []Row {
+func stage(s query.Stage, rows []Row) ([]Row, error) {
 	var out []Row
 	switch s := s.(type) {
 	case query.Filter:
@@ -149,13 +152,13 @@ func stage(s query.Stage, rows []Row) []Row {
 			out = append(out, n)
 		}
 	case query.Spread:
-		return spread(s, rows)
+		return spread(s, rows), nil
 	case query.Project:
 		for _, r := range rows {
 			out = append(out, named(s.Fields, r))
 		}
 	case query.Limit:
-		return rows[:min(s.N, len(rows))]
+		return rows[:min(s.N, len(rows))], nil
 	case query.Sort:
 		out = slices.Clone(rows)
 		slices.SortStableFunc(out, func(a, b Row) int {
@@ -167,7 +170,11 @@ func stage(s query.Stage, rows []Row) []Row {
 					}
 					return -1
 				}
-				if c := event.Order(x, y); c != 0 {
+				c := event.Order(x, y)
+				if k.Loose {
+					c = looseOrder(x, y)
+				}
+				if c != 0 {
 					if k.Desc {
 						return -c
 					}
@@ -183,17 +190,20 @@ func stage(s query.Stage, rows []Row) []Row {
 			for _, e := range s.By {
 				key = append(key, query.Eval(e, r))
 			}
-			if !slices.ContainsFunc(seen, func(o []event.Value) bool { return slices.Equal(o, key) }) {
+			whole := !slices.Contains(key, event.Value{})
+			if s.KeepMissing && !whole {
+				out = append(out, r)
+			} else if !slices.ContainsFunc(seen, func(o []event.Value) bool { return slices.Equal(o, key) }) {
 				seen = append(seen, key)
 				out = append(out, r)
 			}
 		}
 	case query.Aggregate:
-		return aggregate(s, rows)
+		return aggregate(s, rows), nil
 	default:
-		panic(fmt.Sprintf("querytest: no such stage %T", s))
+		return laterStage(s, rows)
 	}
-	return out
+	return out, nil
 }
 
 func named(fields []query.Named, r Row) Row {
@@ -271,6 +281,8 @@ func one(a query.Agg, rows []Row) event.Value {
 			n += w
 		}
 		return query.Number(n)
+	case query.Values:
+		return valueList(vals)
 	case query.CountDistinct:
 		seen := map[event.Value]bool{}
 		for _, v := range vals {
@@ -300,7 +312,9 @@ func one(a query.Agg, rows []Row) event.Value {
 		return event.Float(total)
 	case query.Avg:
 		return event.Float(mean)
-	case query.StdDev:
+	case query.Histogram:
+		return histogram(nums, int(a.P))
+	case query.StdDev, query.Variance:
 		// Counted from the first value, so that equal values have no deviation at all.
 		m, off := 0.0, 0.0
 		for _, f := range nums {
@@ -308,6 +322,9 @@ func one(a query.Agg, rows []Row) event.Value {
 		}
 		for _, f := range nums {
 			m += (f - nums[0] - off) * (f - nums[0] - off)
+		}
+		if a.Op == query.Variance {
+			return event.Float(m / float64(len(nums)))
 		}
 		return event.Float(math.Sqrt(m / float64(len(nums))))
 	default: // Percentile
@@ -323,33 +340,58 @@ func one(a query.Agg, rows []Row) event.Value {
 // "" means equal. With ordered the rows must come in the same order, else they are compared
 // as sets. Numbers may differ by a relative error of 1e-9, times and other large integers not at all.
 func Diff(got *query.Result, want []Row, ordered bool) string {
-	g := make([]string, len(got.Rows))
-	for i, vals := range got.Rows {
-		r := Row{}
-		for j, v := range vals {
-			r[got.Columns[j]] = v
+	type line struct {
+		text string
+		row  Row
+	}
+	lines := func(rows []Row) []line {
+		out := make([]line, len(rows))
+		for i, r := range rows {
+			out[i] = line{canonical(r), r}
 		}
-		g[i] = canonical(r)
+		if !ordered {
+			slices.SortFunc(out, func(a, b line) int { return strings.Compare(a.text, b.text) })
+		}
+		return out
 	}
-	w := make([]string, len(want))
-	for i, r := range want {
-		w[i] = canonical(r)
+	have := make([]Row, len(got.Rows))
+	for i, vals := range got.Rows {
+		have[i] = Row{}
+		for j, v := range vals {
+			have[i][got.Columns[j]] = v
+		}
 	}
-	if !ordered {
-		sort.Strings(g)
-		sort.Strings(w)
-	}
+	g, w := lines(have), lines(want)
 	for i := range max(len(g), len(w)) {
 		switch {
 		case i >= len(g):
-			return fmt.Sprintf("row %d of %d is missing: %s", i, len(w), w[i])
+			return fmt.Sprintf("row %d of %d is missing: %s", i, len(w), w[i].text)
 		case i >= len(w):
-			return fmt.Sprintf("row %d of %d should not be there: %s", i, len(g), g[i])
-		case g[i] != w[i]:
-			return fmt.Sprintf("row %d:\n got %s\nwant %s", i, g[i], w[i])
+			return fmt.Sprintf("row %d of %d should not be there: %s", i, len(g), g[i].text)
+		case g[i].text != w[i].text && !alike(g[i].row, w[i].row):
+			return fmt.Sprintf("row %d:\n got %s\nwant %s", i, g[i].text, w[i].text)
 		}
 	}
 	return ""
+}
+
+// alike reports whether rows are equal but for numbers that are rounded to different digits.
+func alike(a, b Row) bool {
+	for _, r := range []Row{a, b} {
+		for n := range r {
+			x, xok := a[n].Number()
+			y, yok := b[n].Number()
+			switch {
+			case xok != yok:
+				return false
+			case !xok && (a[n].Missing() != b[n].Missing() || a[n].Text() != b[n].Text()):
+				return false
+			case xok && math.Abs(x-y) > 1e-9*max(math.Abs(x), math.Abs(y)), xok && math.Abs(x) >= 1e15 && x != y:
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func canonical(r Row) string {

@@ -99,6 +99,11 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 	if rnd.IntN(3) == 0 {
 		q.Stages = append(q.Stages, query.Extend{Name: "x", Value: query.Call{Fn: "mul", Args: []query.Expr{query.Field{Name: "duration_ms"}, query.Num(2)}}})
 	}
+	if rnd.IntN(6) == 0 {
+		q.Stages = append(q.Stages, newest(), query.Limit{N: 200})
+		q.Stages = append(q.Stages, randomRowStage(rnd), query.Project{Fields: query.FieldsNamed("name", "duration_ms", "y", "$time", "Total", "duration_ms_outlier")})
+		return q, true
+	}
 	switch rnd.IntN(4) {
 	case 0: // whole rows, the newest first
 		q.Stages = append(q.Stages, newest(), query.Limit{N: rnd.IntN(100)})
@@ -107,7 +112,7 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 		q.Stages = append(q.Stages, newest(), query.Project{Fields: query.FieldsNamed("name", "status", "$trace_id")}, query.Limit{N: 50})
 		return q, true
 	case 2:
-		q.Stages = append(q.Stages, query.Project{Fields: query.FieldsNamed("name", "error")}, query.Distinct{By: []query.Expr{query.Field{Name: "name"}, query.Field{Name: "error"}}})
+		q.Stages = append(q.Stages, query.Project{Fields: query.FieldsNamed("name", "error")}, query.Distinct{By: []query.Expr{query.Field{Name: "name"}, query.Field{Name: "error"}}, KeepMissing: rnd.IntN(2) == 0})
 		return q, false
 	}
 	agg := query.Aggregate{}
@@ -137,9 +142,44 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 			agg.Aggs = append(agg.Aggs, query.Agg{Name: fmt.Sprintf("a%d", op), Op: op, Arg: query.Field{Name: field}, P: 95, Weighted: weighted})
 		}
 	}
+	for op := query.Variance; op <= query.Histogram; op++ {
+		if rnd.IntN(4) == 0 {
+			field := []string{"duration_ms", "status", "message"}[rnd.IntN(3)]
+			agg.Aggs = append(agg.Aggs, query.Agg{Name: fmt.Sprintf("a%d", op), Op: op, Arg: query.Field{Name: field}, P: float64(1 + rnd.IntN(9))})
+		}
+	}
 	agg.Aggs = append(agg.Aggs, query.Agg{Name: "n", Op: query.Count, Weighted: weighted})
 	q.Stages = append(q.Stages, agg)
 	return q, false
+}
+
+// randomRowStage returns a stage that works on rows in their order and adds a field y.
+func randomRowStage(rnd *rand.Rand) query.Stage {
+	duration, name := query.Field{Name: "duration_ms"}, query.Field{Name: "name"}
+	table := &query.Table{Columns: []string{"k", "v"}}
+	for i := range rnd.IntN(20) {
+		table.Rows = append(table.Rows, []event.Value{event.String(fmt.Sprintf("op-%d", rnd.IntN(12))), event.Int(int64(i))})
+	}
+	switch rnd.IntN(9) {
+	case 0:
+		return query.Unnest{Name: "y", List: query.Call{Fn: "split", Args: []query.Expr{query.Field{Name: "message"}, query.Str(" ")}}}
+	case 1:
+		return query.Join{Table: table, On: []query.Expr{name}, Keys: []int{0}, Names: []string{"", "y"}, Left: rnd.IntN(2) == 0, First: rnd.IntN(2) == 0}
+	case 2:
+		return query.AddColumns{Table: table, Names: []string{"name", "y"}, Override: rnd.IntN(2) == 0}
+	case 3:
+		return query.Totals{Fields: []string{"duration_ms", "status"}, LabelIn: "y", Label: "Total"}
+	case 4:
+		return query.Tail{N: 1 + rnd.IntN(100)}
+	case 5:
+		return query.Running{Name: "y", Op: query.RunningOp(rnd.IntN(3)), Arg: duration, N: 1 + rnd.Int64N(5)}
+	case 6:
+		return query.Running{Name: "y", Op: query.Session, By: []query.Expr{name}, N: 1 + rnd.Int64N(int64(time.Minute))}
+	case 7:
+		return query.Outliers{Fields: []string{"duration_ms"}, Param: rnd.Float64() / 4, Lower: rnd.IntN(2) == 0, Remove: rnd.IntN(2) == 0, Mark: true}
+	default:
+		return query.Running{Name: "y", Op: query.Carry, Arg: query.Field{Name: "error"}}
+	}
 }
 
 func newest() query.Sort {

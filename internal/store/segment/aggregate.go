@@ -72,6 +72,7 @@ func newAggregator(stage *query.Aggregate) *aggregator {
 func (a *aggregator) grow() {
 	for _, acc := range a.accs {
 		acc.Grow(a.by.groups)
+		a.over = a.over || query.TooLarge(acc)
 	}
 	a.over = a.over || a.by.groups > query.MaxHeld
 }
@@ -292,7 +293,7 @@ func (a *aggregator) add(s *scanner, acc query.Accumulator, arg *argument, weigh
 // addNumbers adds what the argument's arithmetic computed.
 func (a *aggregator) addNumbers(acc query.Accumulator, arg *argument, weights []float64) {
 	switch arg.agg.Op {
-	case query.Min, query.Max, query.CountDistinct:
+	case query.Min, query.Max, query.CountDistinct, query.Values:
 		// Their outcome shows of which kind a number is.
 		for i, g := range a.groups {
 			if arg.num.ok == nil || arg.num.ok[i] {

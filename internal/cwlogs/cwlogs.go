@@ -35,10 +35,11 @@ type Config struct {
 
 // Server answers the API. Its methods may be called at once from many goroutines.
 type Server struct {
-	cfg  Config
-	http http.Handler
-	runs *runs
-	size *sizes
+	cfg      Config
+	http     http.Handler
+	runs     *runs
+	schedule *scheduler
+	size     *sizes
 
 	// streams orders writing to a stream against its deletion, by group: PutLogEvents holds
 	// the lock for reading from its look at the stream until its events have their place.
@@ -47,7 +48,7 @@ type Server struct {
 
 // New returns a server; it holds nothing that needs closing.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, runs: newRuns(cfg.Meta), size: newSizes()}
+	s := &Server{cfg: cfg, runs: newRuns(cfg.Meta), schedule: newScheduler(), size: newSizes()}
 	s.http = &awsapi.Service{
 		Operations:    s.operations(),
 		TargetPrefix:  "Logs_20140328.",

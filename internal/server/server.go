@@ -116,6 +116,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	serve(xrayServer, l.xrayTCP)
 	g.Go(func() error { return grpcServer.Serve(l.otlpGRPC) })
 	g.Go(func() error { return traces.ServeUDP(gctx, l.xrayUDP) })
+	g.Go(func() error { return logs.Run(gctx) })
 	g.Go(func() error {
 		<-gctx.Done()
 		ui.Close()

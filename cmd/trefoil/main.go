@@ -19,6 +19,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Run the server, the Cruddur app and some traffic, and print links to look at."`
 	Run     runCmd     `cmd:"" help:"Run a command with every endpoint variable set and its output captured as a log group."`
 	Env     envCmd     `cmd:"" help:"Print the endpoint variables, for eval."`
+	Logs    logsCmd    `cmd:"" help:"Ask log groups of a running server, in the language of Logs Insights."`
 	Inspect inspectCmd `cmd:"" help:"Print what a segment of the data folder holds."`
 	Key     keyCmd     `cmd:"" help:"Make, list and revoke keys."`
 	Version versionCmd `cmd:"" help:"Print the version."`

@@ -36,6 +36,7 @@ type inputLogEvent struct {
 type putLogEventsInput struct {
 	LogGroupName, LogStreamName string
 	LogEvents                   []inputLogEvent
+	entity                      entity
 	*lines
 }
 
@@ -116,6 +117,8 @@ func (d *putDecoder) member(name []byte) bool {
 			return d.Word("null")
 		}
 		return d.mismatch("logEvents")
+	case is(name, "entity"):
+		return d.entity()
 	case is(name, "logGroupName"):
 		return d.name("logGroupName", &d.in.LogGroupName)
 	case is(name, "logStreamName"):
@@ -214,8 +217,9 @@ type rejectedInfo struct {
 }
 
 type putLogEventsOutput struct {
-	NextSequenceToken     string        `json:"nextSequenceToken"`
-	RejectedLogEventsInfo *rejectedInfo `json:"rejectedLogEventsInfo,omitempty"`
+	NextSequenceToken     string              `json:"nextSequenceToken"`
+	RejectedLogEventsInfo *rejectedInfo       `json:"rejectedLogEventsInfo,omitempty"`
+	RejectedEntityInfo    *rejectedEntityInfo `json:"rejectedEntityInfo,omitempty"`
 }
 
 // sequenceToken returns what used to order the calls of a stream: 56 digits, which nothing
@@ -312,9 +316,16 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	defer b.Release()
 	more := size{events: int64(len(events))}
 	lambda := isLambda(g.Name)
+	about := in.entity.fields
+	if fault := in.entity.fault(); fault != "" {
+		about, out.RejectedEntityInfo = nil, &rejectedEntityInfo{fault}
+	}
 	for _, e := range events {
 		at := time.UnixMilli(e.timestamp).UnixNano()
 		in.found.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: in.LogStreamName, Dataset: g.ID}, e.message, lambda)
+		for _, f := range about {
+			b.Set(f.Name, f.Value)
+		}
 		more.bytes += int64(len(e.message) + eventOverhead)
 		more.last = max(more.last, at)
 	}

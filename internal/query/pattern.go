@@ -16,6 +16,9 @@ import (
 // form; texts are grouped by what comes of it. Then the Patterns stage joins templates that differ
 // in few words, as Drain does with lines.
 
+// MaxTemplates is the number of templates that a query for patterns should group by at most.
+const MaxTemplates = 50_000
+
 // templateFunctions are the functions of the first step.
 var templateFunctions = map[string]function{
 	"template": {1, 1, text(func(s string) event.Value { return event.String(template(s)) })},
@@ -25,8 +28,8 @@ var templateFunctions = map[string]function{
 
 const (
 	// maxTemplate is the length in bytes to which a text is looked at.
-	maxTemplate = 4096
-	// maxTemplates is how many templates a Patterns stage takes.
+	maxTemplate = 2048
+	// maxTemplates is how many rows a Patterns stage takes.
 	maxTemplates = 200_000
 	// maxCandidates is how many patterns of one length and first word a template is compared with.
 	maxCandidates = 300

@@ -44,13 +44,14 @@ var allowed = map[string][]string{
 		"internal/awsapi", "internal/cwlogs/filterpattern", "internal/cwlogs/insights", "internal/event", "internal/ingest", "internal/jsonscan", "internal/meta",
 		"internal/query", "internal/store", "internal/syntax",
 	},
+	"internal/cwmetrics": {"internal/awsapi", "internal/body", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store"},
 	// The console shows what the three vendors' packages derive; it is the only one to see them
 	// all apart from the server that wires them.
 	"internal/console": {
 		"internal/cwlogs", "internal/event", "internal/honeycomb", "internal/ingest", "internal/meta", "internal/query", "internal/store", "internal/syntax", "internal/xray",
 	},
 	"internal/server": {
-		"internal/awsapi", "internal/console", "internal/cwlogs", "internal/honeycomb", "internal/ingest", "internal/meta", "internal/otlp",
+		"internal/awsapi", "internal/console", "internal/cwlogs", "internal/cwmetrics", "internal/event", "internal/honeycomb", "internal/ingest", "internal/meta", "internal/otlp",
 		"internal/store/segment", "internal/xray", "ui",
 	},
 	"bench":       {},

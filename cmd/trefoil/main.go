@@ -15,14 +15,16 @@ import (
 
 // cli is the command line; every flag can also be given as TREFOIL_<FLAG> in the environment.
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the server."`
-	Demo    demoCmd    `cmd:"" help:"Run the server, the Cruddur app and some traffic, and print links to look at."`
-	Run     runCmd     `cmd:"" help:"Run a command with every endpoint variable set and its output captured as a log group."`
-	Env     envCmd     `cmd:"" help:"Print the endpoint variables, for eval."`
-	Logs    logsCmd    `cmd:"" help:"Ask log groups of a running server, in the language of Logs Insights."`
-	Inspect inspectCmd `cmd:"" help:"Print what a segment of the data folder holds."`
-	Key     keyCmd     `cmd:"" help:"Make, list and revoke keys."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve    serveCmd    `cmd:"" help:"Run the server."`
+	Demo     demoCmd     `cmd:"" help:"Run the server, the Cruddur app and some traffic, and print links to look at."`
+	Run      runCmd      `cmd:"" help:"Run a command with every endpoint variable set and its output captured as a log group."`
+	Env      envCmd      `cmd:"" help:"Print the endpoint variables, for eval."`
+	Logs     logsCmd     `cmd:"" help:"Ask log groups of a running server, in the language of Logs Insights."`
+	Traces   tracesCmd   `cmd:"" help:"List traces of a running server that satisfy a filter expression."`
+	Sampling samplingCmd `cmd:"" help:"Tell which X-Ray sampling rule of a running server decides on a request."`
+	Inspect  inspectCmd  `cmd:"" help:"Print what a segment of the data folder holds."`
+	Key      keyCmd      `cmd:"" help:"Make, list and revoke keys."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // exitError ends the program with a status and no message of its own.

@@ -57,7 +57,7 @@ type Request struct {
 	Body []byte
 }
 
-// Operation answers one call. What it returns is encoded as JSON; nil is {}. An *Error in the
+// Operation answers one call. What it returns is encoded as JSON, nil as {}, or is an EventStream. An *Error in the
 // error's chain is the answer, any other error is logged and answered as the service's
 // internal error.
 type Operation func(ctx context.Context, r *Request) (any, error)
@@ -123,6 +123,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out, err := s.call(w, r, req)
 	if err != nil {
 		s.writeError(w, r, err)
+		return
+	}
+	if stream, ok := out.(EventStream); ok {
+		s.stream(w, r, stream)
 		return
 	}
 	text := []byte("{}")

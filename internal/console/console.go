@@ -66,6 +66,7 @@ func New(cfg Config) *Server {
 	s.mux.HandleFunc("GET /api/logs/streams", s.handle(s.logStreams))
 	s.mux.HandleFunc("GET /api/logs/events", s.handle(s.logEvents))
 	s.mux.HandleFunc("GET /api/map", s.handle(s.serviceMap))
+	s.mux.HandleFunc("GET /api/sampling", s.handle(s.sampling))
 	s.mux.HandleFunc("GET /api/datasets", s.handle(s.datasets))
 	s.mux.HandleFunc("POST /api/query", s.handle(s.query))
 	s.mux.HandleFunc("GET /api/events", s.stream)

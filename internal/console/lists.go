@@ -257,6 +257,7 @@ type nodeJSON struct {
 type edgeJSON struct {
 	Source   int     `json:"source"`
 	Target   int     `json:"target"`
+	Link     bool    `json:"link,omitempty"`
 	Requests int     `json:"requests"`
 	OK       int     `json:"ok"`
 	Errors   int     `json:"errors"`
@@ -288,7 +289,7 @@ func (s *Server) serviceMap(r *http.Request) (any, error) {
 	}
 	for _, e := range g.Edges {
 		c := e.Counts
-		out.Edges = append(out.Edges, edgeJSON{e.Source, e.Target, c.Total, c.OK, c.Errors, c.Faults, c.Throttles, average(c)})
+		out.Edges = append(out.Edges, edgeJSON{e.Source, e.Target, e.Link, c.Total, c.OK, c.Errors, c.Faults, c.Throttles, average(c)})
 	}
 	return out, nil
 }

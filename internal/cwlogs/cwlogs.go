@@ -30,7 +30,9 @@ type Config struct {
 	Meta  *meta.DB
 	Queue *ingest.Queue
 	Auth  *awsapi.Auth
-	Log   *slog.Logger
+	// Metrics makes a batch of data of metrics, which is stored with the events that drive them.
+	Metrics func(ctx context.Context, environment string, data []Datum) (*event.Batch, error)
+	Log     *slog.Logger
 }
 
 // Server answers the API. Its methods may be called at once from many goroutines.
@@ -41,14 +43,24 @@ type Server struct {
 	schedule *scheduler
 	size     *sizes
 
+	rules      rules
+	tails      tails
+	deliveries deliveries
+
 	// streams orders writing to a stream against its deletion, by group: PutLogEvents holds
 	// the lock for reading from its look at the stream until its events have their place.
 	streams [64]sync.RWMutex
 }
 
-// New returns a server; it holds nothing that needs closing.
+// New returns a server; it holds nothing that needs closing. Subscriptions and the default values of
+// metric filters work once Run runs.
 func New(cfg Config) *Server {
-	s := &Server{cfg: cfg, runs: newRuns(cfg.Meta), schedule: newScheduler(), size: newSizes()}
+	s := &Server{
+		cfg: cfg, runs: newRuns(cfg.Meta), schedule: newScheduler(), size: newSizes(),
+		rules:      rules{meta: cfg.Meta, known: map[event.DatasetID]*groupRules{}},
+		tails:      tails{all: map[*tail]bool{}, stopped: make(chan struct{})},
+		deliveries: deliveries{client: &http.Client{}, workers: map[deliveryKey]*delivery{}},
+	}
 	s.http = &awsapi.Service{
 		Operations:    s.operations(),
 		TargetPrefix:  "Logs_20140328.",

@@ -16,6 +16,8 @@ import (
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/cwlogs"
+	"github.com/trefoil-o11y/trefoil/internal/cwmetrics"
+	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest/ingesttest"
 )
 
@@ -25,9 +27,10 @@ type rig struct {
 	dir  string
 	logs *cwlogs.Server
 	http *httptest.Server
-	stop func()
-
-	parts *ingesttest.Parts
+	// metrics is CloudWatch's metrics beside it.
+	metrics *httptest.Server
+	stop    func()
+	parts   *ingesttest.Parts
 }
 
 func newRig(t *testing.T) *rig {
@@ -41,17 +44,35 @@ func (r *rig) open() {
 	r.t.Helper()
 	ctx := context.WithoutCancel(r.t.Context())
 	parts := ingesttest.Open(r.t, r.dir)
+	auth := &awsapi.Auth{Mode: awsapi.Off, Account: "000000000000", Environment: "default", Region: "us-east-1"}
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	metrics := cwmetrics.New(cwmetrics.Config{Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Auth: auth, Log: log})
 	r.parts = parts
 	r.logs = cwlogs.New(cwlogs.Config{
-		Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Auth: &awsapi.Auth{Mode: awsapi.Off, Account: "000000000000", Environment: "default", Region: "us-east-1"},
+		Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: log, Auth: auth,
+		Metrics: func(ctx context.Context, environment string, data []cwlogs.Datum) (*event.Batch, error) {
+			var out []cwmetrics.Datum
+			for _, d := range data {
+				out = append(out, cwmetrics.Of(d.Namespace, d.Metric, d.Unit, d.Dimensions, d.Time, d.Value, d.Count))
+			}
+			return metrics.Batch(ctx, environment, out)
+		},
 	})
 	if err := r.logs.ApplyRetention(ctx); err != nil {
 		r.t.Fatal(err)
 	}
 	r.http = httptest.NewServer(r.logs.Handler())
+	r.metrics = httptest.NewServer(metrics)
+	run, end := context.WithCancel(ctx)
+	done := make(chan error)
+	go func() { done <- r.logs.Run(run) }()
 	r.stop = func() {
+		end()
+		if err := <-done; err != nil {
+			r.t.Error(err)
+		}
 		r.http.Close()
+		r.metrics.Close()
 		parts.Close(r.t)
 	}
 }
@@ -193,7 +214,7 @@ func TestGroups(t *testing.T) {
 	r.refused("CreateLogGroup", `{"logGroupName":"aws/x"}`, "InvalidParameterException", "Log groups starting with AWS/")
 	r.refused("CreateLogGroup", `{"logGroupName":5}`, "SerializationException", "")
 	r.refused("CreateLogGroup", `{`, "SerializationException", "")
-	r.refused("PutMetricFilter", `{}`, "UnknownOperationException", "PutMetricFilter")
+	r.refused("PutSomething", `{}`, "UnknownOperationException", "PutSomething")
 	r.stream("/app/a", "s")
 	r.put("/app/a", "s", inEvent{now(), "four"}, inEvent{now(), "é"})
 

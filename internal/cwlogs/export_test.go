@@ -36,3 +36,6 @@ func (s *Server) HoldRuns() (release func()) {
 		}
 	}
 }
+
+// Tails is the number of open sessions of live tail.
+func (s *Server) Tails() int { return int(s.tails.n.Load()) }

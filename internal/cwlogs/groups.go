@@ -83,6 +83,8 @@ func (s *Server) deleteLogGroup(ctx context.Context, r *awsapi.Request, in group
 		return none{}, err
 	}
 	s.size.forget(g.Environment)
+	s.rules.forget(g.ID)
+	s.deliveries.forget(g.ID)
 	return none{}, s.cfg.Store.Drop(context.WithoutCancel(ctx), g.ID)
 }
 
@@ -156,10 +158,14 @@ func (s *Server) describeLogGroups(ctx context.Context, r *awsapi.Request, in de
 		return !strings.HasPrefix(g.Name, in.LogGroupNamePrefix) || !strings.Contains(g.Name, in.LogGroupNamePattern) ||
 			in.LogGroupClass != "" && g.Class != in.LogGroupClass || named != nil && !slices.Contains(named, g.Name)
 	}), nameOfGroup, after, limit)
+	filters, err := s.metricFilterCounts(ctx, r.Caller.Environment)
+	if err != nil {
+		return out, err
+	}
 	for _, g := range list {
 		arn := groupARN(&r.Caller, g.Name)
 		row := logGroupRow{
-			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*",
+			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*", MetricFilterCount: filters[g.Name],
 			KMSKeyID: g.KMSKeyID, LogGroupClass: g.Class, LogGroupARN: arn,
 		}
 		// AWS leaves these two out of the answer to a pattern.

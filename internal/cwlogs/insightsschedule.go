@@ -363,8 +363,8 @@ type scheduledHistoryInput struct {
 	NextToken         string   `json:"nextToken"`
 }
 
-// delivery is what came of sending a result to a destination.
-type delivery struct {
+// sentResult is what came of sending a result to a destination.
+type sentResult struct {
 	DestinationType       string `json:"destinationType"`
 	DestinationIdentifier string `json:"destinationIdentifier"`
 	Status                string `json:"status"`
@@ -372,11 +372,11 @@ type delivery struct {
 }
 
 type historyRow struct {
-	QueryID            string     `json:"queryId,omitempty"`
-	ExecutionStatus    string     `json:"executionStatus"`
-	TriggeredTimestamp int64      `json:"triggeredTimestamp"`
-	ErrorMessage       string     `json:"errorMessage,omitempty"`
-	Destinations       []delivery `json:"destinations"`
+	QueryID            string       `json:"queryId,omitempty"`
+	ExecutionStatus    string       `json:"executionStatus"`
+	TriggeredTimestamp int64        `json:"triggeredTimestamp"`
+	ErrorMessage       string       `json:"errorMessage,omitempty"`
+	Destinations       []sentResult `json:"destinations"`
 }
 
 type scheduledHistoryOutput struct {
@@ -464,8 +464,8 @@ func (s *scheduler) changed() {
 	}
 }
 
-// Run runs scheduled queries until ctx ends, and forgets old runs of queries.
-func (s *Server) Run(ctx context.Context) error {
+// runSchedule runs scheduled queries until ctx ends, and forgets old runs of queries.
+func (s *Server) runSchedule(ctx context.Context) error {
 	defer s.schedule.running.Wait()
 	if err := s.cfg.Meta.TrimScheduledRuns(ctx, time.Now().Add(-scheduledAge), string(failed)); err != nil {
 		return fmt.Errorf("recover scheduled queries: %w", err)
@@ -606,8 +606,8 @@ func (s *Server) trigger(ctx context.Context, q *meta.ScheduledQuery, d *keptDef
 			x.Status, x.Error = string(failed), "the query was stopped"
 		}
 		if to := d.destination(); to != "" && snap.status == complete {
-			sent := s.deliver(ctx, q, d, r, due, to)
-			if text, err := json.Marshal([]delivery{sent}); err == nil {
+			sent := s.sendResult(ctx, q, d, r, due, to)
+			if text, err := json.Marshal([]sentResult{sent}); err == nil {
 				x.Destinations = string(text)
 			}
 		}
@@ -622,13 +622,13 @@ func (d *scheduledDefinition) destination() string {
 	return d.DestinationConfiguration.S3Configuration.DestinationIdentifier
 }
 
-// deliver sends the result of a run to its destination.
-func (s *Server) deliver(ctx context.Context, q *meta.ScheduledQuery, d *keptDefinition, r *run, due time.Time, to string) delivery {
-	out := delivery{DestinationType: "HTTP", DestinationIdentifier: to, Status: "COMPLETE"}
+// sendResult sends the result of a run to its destination.
+func (s *Server) sendResult(ctx context.Context, q *meta.ScheduledQuery, d *keptDefinition, r *run, due time.Time, to string) sentResult {
+	out := sentResult{DestinationType: "HTTP", DestinationIdentifier: to, Status: "COMPLETE"}
 	var err error
 	if name, ok := strings.CutPrefix(to, tablePrefix); ok {
 		out.DestinationType = "LOOKUP_TABLE"
-		err = s.deliverTable(ctx, q.Environment, name, r)
+		err = s.sendTable(ctx, q.Environment, name, r)
 	} else {
 		err = s.post(ctx, q, d, r, due, to)
 	}
@@ -638,8 +638,8 @@ func (s *Server) deliver(ctx context.Context, q *meta.ScheduledQuery, d *keptDef
 	return out
 }
 
-// deliverTable makes or replaces a lookup table.
-func (s *Server) deliverTable(ctx context.Context, environment, name string, r *run) error {
+// sendTable makes or replaces a lookup table.
+func (s *Server) sendTable(ctx context.Context, environment, name string, r *run) error {
 	body, err := s.resultCSV(ctx, r)
 	if err != nil {
 		return err

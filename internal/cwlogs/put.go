@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
-	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/jsonscan"
 )
@@ -56,6 +55,7 @@ func (l *lines) release() {
 	clear(l.events)
 	clear(l.found.fields[:cap(l.found.fields)])
 	l.events = l.events[:0]
+	l.found.about = nil
 	l.json.Reset(nil)
 	l.found.json.Reset(nil)
 	if l.json.Held()+l.found.json.Held()+cap(l.found.names) <= keepText {
@@ -312,28 +312,11 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	if events[len(events)-1].timestamp-events[0].timestamp > maxSpan.Milliseconds() {
 		return out, invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
 	}
-	b := event.NewBuilder()
-	defer b.Release()
-	more := size{events: int64(len(events))}
-	lambda := isLambda(g.Name)
-	about := in.entity.fields
+	in.found.about = in.entity.fields
 	if fault := in.entity.fault(); fault != "" {
-		about, out.RejectedEntityInfo = nil, &rejectedEntityInfo{fault}
+		in.found.about, out.RejectedEntityInfo = nil, &rejectedEntityInfo{fault}
 	}
-	for _, e := range events {
-		at := time.UnixMilli(e.timestamp).UnixNano()
-		in.found.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: in.LogStreamName, Dataset: g.ID}, e.message, lambda)
-		for _, f := range about {
-			b.Set(f.Name, f.Value)
-		}
-		more.bytes += int64(len(e.message) + eventOverhead)
-		more.last = max(more.last, at)
-	}
-	if err := s.cfg.Queue.Append(ctx, ingest.Logs, b.Batch()); err != nil {
-		return out, retry(err)
-	}
-	s.size.add(g.Environment, g.ID, more)
-	return out, nil
+	return out, s.accept(ctx, g, in.LogStreamName, events, now, &in.found)
 }
 
 // window returns the range of events whose times are taken, and what to say of the others.

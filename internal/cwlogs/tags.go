@@ -68,46 +68,51 @@ type tagsOutput struct {
 	Tags map[string]string `json:"tags"`
 }
 
-// tagGroup returns the group that an ARN names.
-func (s *Server) tagGroup(ctx context.Context, r *awsapi.Request, arn string) (meta.LogGroup, error) {
+// tagResourceOf returns what an ARN names in the table of tags: a log group or a destination.
+func (s *Server) tagResourceOf(ctx context.Context, r *awsapi.Request, arn string) (string, error) {
 	var c check
 	c.text("resourceArn", arn, 1011, nil, "")
 	if err := c.err(); err != nil {
-		return meta.LogGroup{}, err
+		return "", err
+	}
+	if parts := strings.SplitN(arn, ":", 7); len(parts) == 7 && parts[0] == "arn" && parts[2] == "logs" && parts[5] == "destination" {
+		_, err := object[destinationObject](ctx, s, r.Caller.Environment, kindDestination, "", parts[6], errNoDestination)
+		return destinationResource(r.Caller.Environment, parts[6]), err
 	}
 	name, ok := identified(arn)
 	if !ok || !strings.HasPrefix(arn, "arn:") {
-		return meta.LogGroup{}, invalid("The specified resource ARN is invalid.")
+		return "", invalid("The specified resource ARN is invalid.")
 	}
-	return s.group(ctx, r, name)
+	g, err := s.group(ctx, r, name)
+	return meta.LogGroupResource(g.Environment, g.Name), err
 }
 
 func (s *Server) tagResource(ctx context.Context, r *awsapi.Request, in tagResourceInput) (none, error) {
-	g, err := s.tagGroup(ctx, r, in.ResourceARN)
+	resource, err := s.tagResourceOf(ctx, r, in.ResourceARN)
 	if err != nil {
 		return none{}, err
 	}
-	return none{}, s.putTags(ctx, r, g, in.Tags)
+	return none{}, s.putTags(ctx, resource, in.ResourceARN, in.Tags)
 }
 
 func (s *Server) untagResource(ctx context.Context, r *awsapi.Request, in untagResourceInput) (none, error) {
-	g, err := s.tagGroup(ctx, r, in.ResourceARN)
+	resource, err := s.tagResourceOf(ctx, r, in.ResourceARN)
 	if err != nil {
 		return none{}, err
 	}
-	return none{}, s.cfg.Meta.DeleteTags(ctx, meta.LogGroupResource(g.Environment, g.Name), in.TagKeys...)
+	return none{}, s.cfg.Meta.DeleteTags(ctx, resource, in.TagKeys...)
 }
 
 func (s *Server) listTagsForResource(ctx context.Context, r *awsapi.Request, in tagResourceInput) (tagsOutput, error) {
-	g, err := s.tagGroup(ctx, r, in.ResourceARN)
+	resource, err := s.tagResourceOf(ctx, r, in.ResourceARN)
 	if err != nil {
 		return tagsOutput{}, err
 	}
-	tags, err := s.cfg.Meta.Tags(ctx, meta.LogGroupResource(g.Environment, g.Name))
+	tags, err := s.cfg.Meta.Tags(ctx, resource)
 	return tagsOutput{tags}, err
 }
 
-func (s *Server) putTags(ctx context.Context, r *awsapi.Request, g meta.LogGroup, tags map[string]string) error {
+func (s *Server) putTags(ctx context.Context, resource, arn string, tags map[string]string) error {
 	var c check
 	if len(tags) == 0 {
 		c.fault("null", "tags", "Member must not be null")
@@ -116,7 +121,6 @@ func (s *Server) putTags(ctx context.Context, r *awsapi.Request, g meta.LogGroup
 	if err := c.err(); err != nil {
 		return err
 	}
-	resource := meta.LogGroupResource(g.Environment, g.Name)
 	have, err := s.cfg.Meta.Tags(ctx, resource)
 	if err != nil {
 		return err
@@ -125,7 +129,7 @@ func (s *Server) putTags(ctx context.Context, r *awsapi.Request, g meta.LogGroup
 		have[k] = v
 	}
 	if len(have) > maxTags {
-		return tooManyTags(groupARN(&r.Caller, g.Name))
+		return tooManyTags(arn)
 	}
 	return s.cfg.Meta.PutTags(ctx, resource, tags)
 }
@@ -145,7 +149,7 @@ func (s *Server) tagLogGroup(ctx context.Context, r *awsapi.Request, in tagLogGr
 	if err != nil {
 		return none{}, err
 	}
-	return none{}, s.putTags(ctx, r, g, in.Tags)
+	return none{}, s.putTags(ctx, meta.LogGroupResource(g.Environment, g.Name), groupARN(&r.Caller, g.Name), in.Tags)
 }
 
 func (s *Server) untagLogGroup(ctx context.Context, r *awsapi.Request, in untagLogGroupInput) (none, error) {

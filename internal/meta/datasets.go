@@ -17,6 +17,7 @@ const (
 	Honeycomb Kind = "honeycomb"
 	XRay      Kind = "xray"
 	Logs      Kind = "logs"
+	Metrics   Kind = "metrics"
 )
 
 // Dataset is a named home of events.

@@ -104,9 +104,12 @@ func (db *DB) LogStreamCounts(ctx context.Context, environment string) (map[even
 	return out, err
 }
 
-// DeleteLogGroup forgets a log group with its streams and tags. The caller drops its events.
+// DeleteLogGroup forgets a log group with its streams, tags and objects. The caller drops its events.
 func (db *DB) DeleteLogGroup(ctx context.Context, g LogGroup) error {
 	if _, err := db.sql.ExecContext(ctx, `DELETE FROM tags WHERE resource = ?`, LogGroupResource(g.Environment, g.Name)); err != nil {
+		return err
+	}
+	if _, err := db.sql.ExecContext(ctx, `DELETE FROM log_objects WHERE environment = ? AND scope = ?`, g.Environment, g.Name); err != nil {
 		return err
 	}
 	return db.DeleteDataset(ctx, g.ID) // streams and settings go with it

@@ -26,6 +26,7 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrExists   = errors.New("exists already")
+	ErrFull     = errors.New("as many as there may be exist already")
 )
 
 //go:embed migrations/*.sql

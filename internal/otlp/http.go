@@ -16,16 +16,31 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/body"
 )
 
-// Traces serves POST /v1/traces.
-func (r *Receiver) Traces() http.Handler { return r.endpoint(r.serve(&traces)) }
+// Traces serves POST /v1/traces; a request that is signed as AWS's clients do is for AWSTraces.
+func (r *Receiver) Traces() http.Handler {
+	plain, aws := r.endpoint(r.serve(&traces)), r.AWSTraces()
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if signed(req) {
+			aws.ServeHTTP(w, req)
+		} else {
+			plain.ServeHTTP(w, req)
+		}
+	})
+}
 
 // Logs serves POST /v1/logs.
 func (r *Receiver) Logs() http.Handler { return r.endpoint(r.serve(&logs)) }
 
-func (r *Receiver) serve(s *signal) func(*http.Request, bool, []byte) error {
-	return func(req *http.Request, asJSON bool, body []byte) error {
+// serving answers a request to an endpoint; what is read into buffer is good until it returns.
+type serving func(w http.ResponseWriter, req *http.Request, asJSON bool, buffer *body.Buffer) error
+
+func (r *Receiver) serve(s *signal) serving {
+	return func(w http.ResponseWriter, req *http.Request, asJSON bool, buffer *body.Buffer) error {
+		body, err := readBody(buffer, w, req)
+		if err != nil {
+			return err
+		}
 		if asJSON {
-			var err error
 			if body, err = fromJSON(body, s.convert); err != nil {
 				return err
 			}
@@ -36,7 +51,12 @@ func (r *Receiver) serve(s *signal) func(*http.Request, bool, []byte) error {
 
 // Metrics refuses POST /v1/metrics with a text that says what to do.
 func (r *Receiver) Metrics() http.Handler {
-	return r.endpoint(func(*http.Request, bool, []byte) error { return errMetrics })
+	return r.endpoint(func(w http.ResponseWriter, req *http.Request, _ bool, buffer *body.Buffer) error {
+		if _, err := readBody(buffer, w, req); err != nil {
+			return err
+		}
+		return errMetrics
+	})
 }
 
 func httpCredentials(r *http.Request) credentials {
@@ -105,7 +125,7 @@ func depthOf(body []byte) int {
 	return deepest
 }
 
-func (r *Receiver) endpoint(serve func(req *http.Request, asJSON bool, body []byte) error) http.Handler {
+func (r *Receiver) endpoint(serve serving) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		setCORS(w)
 		switch req.Method {
@@ -129,11 +149,7 @@ func (r *Receiver) endpoint(serve func(req *http.Request, asJSON bool, body []by
 		}
 		buffer := body.NewBuffer()
 		defer buffer.Release()
-		text, err := readBody(buffer, w, req)
-		if err == nil {
-			err = serve(req, asJSON, text)
-		}
-		if err != nil {
+		if err := serve(w, req, asJSON, buffer); err != nil {
 			f := r.failureOf(req.Context(), err)
 			if f.status == http.StatusTooManyRequests || f.status == http.StatusServiceUnavailable {
 				w.Header().Set("Retry-After", "1")

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"regexp"
 	"strings"
 	"sync"
@@ -32,7 +33,10 @@ type Config struct {
 	// Authenticate returns the environment that a key opens. An error wrapping
 	// meta.ErrNotFound is an unknown key.
 	Authenticate func(ctx context.Context, key string) (environment string, err error)
-	Log          *slog.Logger
+	// AuthenticateAWS returns the environment of a request for AWSTraces; body is as it was
+	// sent. An error wrapping ErrSignature is told to the client.
+	AuthenticateAWS func(r *http.Request, body []byte) (environment string, err error)
+	Log             *slog.Logger
 }
 
 // Receiver takes OTLP requests.
@@ -132,11 +136,17 @@ func (r *Receiver) receive(ctx context.Context, c credentials, s *signal, body [
 	if s == &traces && classic(c.key) && c.dataset == "" {
 		return errNoDataset
 	}
+	return r.store(ctx, env, c, s, body)
+}
+
+// store is receive for a request whose environment is known.
+func (r *Receiver) store(ctx context.Context, env string, c credentials, s *signal, body []byte) error {
 	d := r.decoders.Get().(*decoder)
 	defer r.decoders.Put(d)
 	d.begin(time.Now().UnixNano())
 	defer d.end()
-	if err := s.decode(d, body); err != nil {
+	err := s.decode(d, body)
+	if err != nil {
 		return &failure{errParse.status, errParse.code, errParse.msg + ": " + err.Error()}
 	}
 	datasets := make([]event.DatasetID, len(d.services))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -55,9 +56,15 @@ func start(t testing.TB) *fixture {
 			return "", meta.ErrNotFound
 		}
 		return "bootcamp", nil
+	}, AuthenticateAWS: func(r *http.Request, _ []byte) (string, error) {
+		if strings.Contains(r.Header.Get("Authorization"), "Credential=bad") {
+			return "", fmt.Errorf("%w: no such key", otlp.ErrSignature)
+		}
+		return "bootcamp", nil
 	}})
 	mux := http.NewServeMux()
 	mux.Handle("/v1/traces", r.Traces())
+	mux.Handle("/aws/v1/traces", r.AWSTraces())
 	mux.Handle("/v1/logs", r.Logs())
 	mux.Handle("/v1/metrics", r.Metrics())
 	f := &fixture{r, parts.Store, parts.Meta, httptest.NewServer(mux)}

@@ -12,6 +12,7 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/console"
 	"github.com/trefoil-o11y/trefoil/internal/cwlogs"
+	"github.com/trefoil-o11y/trefoil/internal/cwmetrics"
 	"github.com/trefoil-o11y/trefoil/internal/honeycomb"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/otlp"
@@ -26,6 +27,7 @@ type front struct {
 	honeycomb *honeycomb.Server
 	xray      *xray.Server
 	logs      *cwlogs.Server
+	metrics   *cwmetrics.Server
 	console   *console.Server
 	auth      *awsapi.Auth
 	guard     func(http.Handler) http.Handler
@@ -46,8 +48,16 @@ func (f *front) addOTLP(mux *http.ServeMux) {
 	}
 }
 
-// handler serves everything: gRPC by its content type, CloudWatch Logs by X-Amz-Target, STS by
-// its form, the rest by path.
+// xrayHandler serves the X-Ray API and, as AWS's endpoint does, OTLP traces beside it.
+func (f *front) xrayHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", f.xray.Handler())
+	mux.Handle("/v1/traces", f.otlp.AWSTraces())
+	return mux
+}
+
+// handler serves everything: gRPC by its content type, CloudWatch's services by
+// X-Amz-Target or the service that a form is signed for, STS by its form, the rest by path.
 func (f *front) handler() http.Handler {
 	mux := http.NewServeMux()
 	f.addOTLP(mux)
@@ -56,6 +66,7 @@ func (f *front) handler() http.Handler {
 	for _, path := range f.xray.Paths() {
 		mux.Handle("POST "+path, f.xray.Handler())
 	}
+	mux.Handle("POST "+cwmetrics.Path, f.metrics)
 	mux.Handle("/api/", f.guard(f.console))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
@@ -72,10 +83,16 @@ func (f *front) handler() http.Handler {
 		switch {
 		case r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc"):
 			f.grpc.ServeHTTP(w, r)
+		case strings.HasPrefix(r.Header.Get("X-Amz-Target"), cwmetrics.TargetPrefix):
+			f.metrics.ServeHTTP(w, r)
 		case r.Header.Get("X-Amz-Target") != "":
 			logs.ServeHTTP(w, r)
 		case r.Method == http.MethodPost && r.URL.Path == "/" && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded"):
-			identity.ServeHTTP(w, r)
+			if cwmetrics.Wants(r) {
+				f.metrics.ServeHTTP(w, r)
+			} else {
+				identity.ServeHTTP(w, r)
+			}
 		default:
 			mux.ServeHTTP(w, r)
 		}

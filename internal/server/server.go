@@ -22,6 +22,8 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/console"
 	"github.com/trefoil-o11y/trefoil/internal/cwlogs"
+	"github.com/trefoil-o11y/trefoil/internal/cwmetrics"
+	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/honeycomb"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
@@ -59,9 +61,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 	auth := awsAuth(cfg.Auth, db)
 	authenticate := authenticator(cfg.Auth, db)
-	receiver := otlp.New(otlp.Config{Queue: queue, Meta: db, Authenticate: authenticate, Log: cfg.Log})
+	receiver := otlp.New(otlp.Config{Queue: queue, Meta: db, Authenticate: authenticate, AuthenticateAWS: signature(auth), Log: cfg.Log})
 	events := honeycomb.New(honeycomb.Config{Store: st, Meta: db, Queue: queue, Authenticate: authenticate, Log: cfg.Log})
-	logs := cwlogs.New(cwlogs.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Log: cfg.Log})
+	metrics := cwmetrics.New(cwmetrics.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Log: cfg.Log})
+	logs := cwlogs.New(cwlogs.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Metrics: metricsOfLogs(metrics), Log: cfg.Log})
 	if err := logs.ApplyRetention(ctx); err != nil {
 		return err
 	}
@@ -86,12 +89,12 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	grpcServer := receiver.NewGRPC(grpcOpts...)
 	front := &front{
-		otlp: receiver, grpc: receiver.NewGRPC(), honeycomb: events, xray: traces, logs: logs, console: ui, auth: auth,
+		otlp: receiver, grpc: receiver.NewGRPC(), honeycomb: events, xray: traces, logs: logs, metrics: metrics, console: ui, auth: auth,
 		guard: guard(cfg.Auth, authenticate), ready: db.Ping,
 	}
 	httpServer := newHTTP(front.handler(), cfg.Log)
 	otlpServer := newHTTP(front.otlpHandler(), cfg.Log)
-	xrayServer := newHTTP(traces.Handler(), cfg.Log)
+	xrayServer := newHTTP(front.xrayHandler(), cfg.Log)
 
 	// The queue outlives the listeners, so that what they accepted is still stored.
 	queueCtx, stopQueue := context.WithCancel(context.WithoutCancel(ctx))
@@ -117,6 +120,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	g.Go(func() error { return grpcServer.Serve(l.otlpGRPC) })
 	g.Go(func() error { return traces.ServeUDP(gctx, l.xrayUDP) })
 	g.Go(func() error { return logs.Run(gctx) })
+	g.Go(func() error { return traces.Run(gctx) })
 	g.Go(func() error {
 		<-gctx.Done()
 		ui.Close()
@@ -146,6 +150,17 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	err = g.Wait()
 	stopQueue()
 	return errors.Join(err, <-queueDone)
+}
+
+// metricsOfLogs hands the data that log events drive to CloudWatch's metrics.
+func metricsOfLogs(m *cwmetrics.Server) func(context.Context, string, []cwlogs.Datum) (*event.Batch, error) {
+	return func(ctx context.Context, environment string, data []cwlogs.Datum) (*event.Batch, error) {
+		out := make([]cwmetrics.Datum, len(data))
+		for i, d := range data {
+			out[i] = cwmetrics.Of(d.Namespace, d.Metric, d.Unit, d.Dimensions, d.Time, d.Value, d.Count)
+		}
+		return m.Batch(ctx, environment, out)
+	}
 }
 
 // newHTTP returns a server that speaks HTTP/1.1 and, without TLS too, HTTP/2.
@@ -193,6 +208,19 @@ func awsAuth(mode awsapi.Mode, db *meta.DB) *awsapi.Auth {
 			}
 			return secret, k.Environment, err
 		}}
+}
+
+// signature returns the function that tells the environment of a request that is signed as AWS's
+// clients do.
+func signature(auth *awsapi.Auth) func(*http.Request, []byte) (string, error) {
+	return func(r *http.Request, body []byte) (string, error) {
+		caller, err := auth.Check(r, body, false)
+		var refused *awsapi.Error
+		if errors.As(err, &refused) {
+			err = fmt.Errorf("%w: %s", otlp.ErrSignature, refused.Message)
+		}
+		return caller.Environment, err
+	}
 }
 
 // listeners are the open sockets.

@@ -34,6 +34,12 @@ type Store interface {
 	// Query runs q on one snapshot: what was acknowledged before it began, each event once.
 	Query(ctx context.Context, q *query.Query) (*query.Result, error)
 
+	// Read calls visit with all rows that q's stages, which are Filters only, keep, a run at a
+	// time, from several goroutines at once and in no particular order, on one snapshot like
+	// Query's. What visit is given is good until it returns; its first error ends the read and
+	// is returned. It is for readers of many rows of few fields.
+	Read(ctx context.Context, q *query.Query, fields []string, visit func(*Rows) error) (query.Stats, error)
+
 	// Columns lists the fields that the events of a dataset have, by name, then kind. Header
 	// fields are not among them.
 	Columns(ctx context.Context, ds event.DatasetID) ([]ColumnInfo, error)
@@ -53,6 +59,16 @@ type Store interface {
 
 	// Close flushes and releases everything. Calls that run return ErrClosed or finish.
 	Close() error
+}
+
+// Rows is a run of rows that a Read found.
+type Rows struct {
+	// Headers have Time, Seq, Trace, Span, Parent and Dataset of each row, the rest is not set.
+	Headers []event.Header
+	// Has tells of each field that was asked for whether any of the rows may have it.
+	Has []bool
+	// Value returns a field of a row; a string in it is good as long as the Rows are.
+	Value func(row, field int) event.Value
 }
 
 // ColumnInfo is a field of a dataset.

@@ -72,9 +72,11 @@ type Node struct {
 	Counts Counts
 }
 
-// Edge is the calls of one node to another, by their IDs.
+// Edge is the calls of one node to another, by their IDs, or the links from what one sent to
+// what the other received.
 type Edge struct {
 	Source, Target int
+	Link           bool
 	Counts         Counts
 }
 

@@ -29,8 +29,6 @@ const (
 	gatherFor = 5 * time.Millisecond
 	// retryFor is how long documents are held when the store does not take them.
 	retryFor = 10 * time.Second
-	// expireEvery is how often documents whose ends do not come are looked for.
-	expireEvery = time.Minute
 )
 
 // Reasons why a datagram is not taken.
@@ -84,8 +82,7 @@ func (s *Server) Counters() DaemonCounters {
 }
 
 // ServeUDP takes the daemon's datagrams from conn, a header line and a document each, until ctx ends;
-// then it stores what it has, closes conn and returns nil. It also stores documents in progress
-// whose ends do not come.
+// then it stores what it has, closes conn and returns nil.
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	if err := conn.SetReadBuffer(readBuffer); err != nil {
 		s.cfg.Log.Warn("the read buffer of the X-Ray port is small", "error", err)
@@ -96,7 +93,6 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	var waiting atomic.Int64
 	var wg sync.WaitGroup
 	wg.Go(func() { s.store(context.WithoutCancel(ctx), q, &waiting) })
-	wg.Go(func() { s.expireLoop(ctx) })
 	err := s.read(ctx, conn, q, &waiting)
 	close(q)
 	wg.Wait()
@@ -209,20 +205,5 @@ func (s *Server) keep(ctx context.Context, batch []string) {
 		s.daemon.reject(RejectStore, int64(len(batch)))
 		s.cfg.Log.Error("store X-Ray documents", "documents", len(batch), "error", err)
 		return
-	}
-}
-
-func (s *Server) expireLoop(ctx context.Context) {
-	tick := time.NewTicker(expireEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			if err := s.expire(ctx, now); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Error("store documents in progress", "error", err)
-			}
-		}
 	}
 }

@@ -2,6 +2,7 @@ package xray
 
 import (
 	"encoding/json"
+	"reflect"
 	"testing"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -51,6 +52,13 @@ func FuzzDocument(f *testing.F) {
 		query.Holds(where, tr.row("123456789012"))
 		g := newGraph("123456789012")
 		g.add(tr)
+		kept := newGraph("")
+		kept.bucket = 60
+		kept.add(tr)
+		m := minuteOf(nanos(tr.start))
+		if again, err := decodeMinute(encodeMinute(kept, m), m, map[string]string{}); err != nil || !reflect.DeepEqual(again, kept) {
+			t.Fatalf("%q, %q: a kept minute is read as %+v, want %+v: %v", one, two, again, kept, err)
+		}
 		for name, v := range map[string]any{"summary": tr.summary("123456789012"), "trace": tr.out(), "graph": g.services()} {
 			if _, err := json.Marshal(v); err != nil {
 				t.Fatalf("%s of %q, %q: %v", name, one, two, err)
@@ -78,6 +86,30 @@ func FuzzDatagram(f *testing.F) {
 			if d, refused := parseDocument(text); (d == nil) == (refused == nil) {
 				t.Fatalf("%q: %v, %v", text, d, refused)
 			}
+		}
+	})
+}
+
+// FuzzMinute reads arbitrary bytes as a kept minute.
+func FuzzMinute(f *testing.F) {
+	g := newGraph("")
+	g.bucket = 60
+	c := newTally()
+	c.add(&entity{document: &document{start: 60, end: 61.5, fault: true}})
+	c.ages[7]++
+	p := place{node{"table", "AWS::DynamoDB::Table", ""}, "DynamoDB", true}
+	g.nodes[nodeKey{p, 60}] = c
+	g.edges[edgeKey{source: p.client(), target: p, link: true, alias: "x", bucket: 120}] = c
+	g.links = append(g.links, linkRef{to: link{event.TraceID{1}, event.SpanID{2}}, target: p, by: c, bucket: 60, received: 1.5})
+	f.Add(encodeMinute(g, 1))
+	f.Add([]byte{minuteVersion, 0, 0xff, 0xff, 0xff, 0xff, 0x7f})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		g, err := decodeMinute(b, 1, map[string]string{})
+		if err != nil {
+			return
+		}
+		if _, err := decodeMinute(encodeMinute(g, 1), 1, map[string]string{}); err != nil {
+			t.Fatalf("%q is read, and not when it is written again", b)
 		}
 	})
 }

@@ -1,12 +1,6 @@
 package xray
 
-import (
-	"context"
-	"time"
-
-	"github.com/trefoil-o11y/trefoil/internal/event"
-	"github.com/trefoil-o11y/trefoil/internal/query"
-)
+import "github.com/trefoil-o11y/trefoil/internal/query"
 
 // hintOf returns a condition on rows that holds for some row of every trace for which where
 // holds; nil when none is known.
@@ -42,27 +36,4 @@ func hintOf(where query.Expr) query.Expr {
 		}
 	}
 	return nil
-}
-
-// hinted returns the traces with a row in [from, to) for which the hint holds.
-func (s *Server) hinted(ctx context.Context, t tenant, from, to time.Time, hint query.Expr, stats *query.Stats) (map[event.TraceID]struct{}, error) {
-	datasets, _, err := s.traceDatasets(ctx, t)
-	if err != nil || len(datasets) == 0 {
-		return nil, err
-	}
-	res, err := s.cfg.Store.Query(ctx, &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{
-		query.Filter{Where: query.All(query.Has{X: query.Field{Name: event.FieldTrace}}, hint)},
-		query.Aggregate{By: query.FieldsNamed(event.FieldTrace), Aggs: []query.Agg{{Name: "n", Op: query.Count}}},
-	}})
-	if err != nil {
-		return nil, err
-	}
-	stats.Add(res.Stats)
-	ids := make(map[event.TraceID]struct{}, len(res.Rows))
-	for _, row := range res.Rows {
-		if id, err := event.ParseTraceID(row[0].Str()); err == nil {
-			ids[id] = struct{}{}
-		}
-	}
-	return ids, nil
 }

@@ -15,9 +15,11 @@ import (
 const (
 	// lookback is how long before a range a trace may have begun that is active in it.
 	lookback = time.Hour
-	// chunkTraces and chunkRows bound the traces that are in memory at once.
+	// chunkTraces and chunkRows bound the traces that are in memory at once, outlineRows those
+	// of outlines.
 	chunkTraces = 200
 	chunkRows   = 20_000
+	outlineRows = 100_000
 )
 
 // tenant is whose data a call reads.
@@ -66,7 +68,7 @@ func (s *Server) candidates(ctx context.Context, t tenant, from, to time.Time, w
 	found := map[event.TraceID]*candidate{}
 	if len(datasets) > 0 {
 		q := &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{
-			query.Filter{Where: query.All(query.Has{X: query.Field{Name: event.FieldTrace}}, query.Has{X: query.Field{Name: event.FieldSpan}}, where)},
+			query.Filter{Where: query.All(traced, query.Has{X: query.Field{Name: event.FieldSpan}}, where)},
 			query.Aggregate{By: query.FieldsNamed(event.FieldTrace), Aggs: []query.Agg{
 				{Name: "first", Op: query.Min, Arg: query.Field{Name: event.FieldTime}},
 				{Name: "last", Op: query.Max, Arg: endOf},
@@ -108,10 +110,14 @@ func newestFirst(a int64, aid event.TraceID, b int64, bid event.TraceID) int {
 }
 
 // chunk returns how many of the candidates to load at once.
-func chunk(list []candidate) int {
+func chunk(list []candidate, d detail) int {
+	maxRows, maxTraces := int64(chunkRows), chunkTraces
+	if d == outline {
+		maxRows, maxTraces = outlineRows, outlineRows
+	}
 	rows := int64(0)
 	for i, c := range list {
-		if rows += c.rows; i > 0 && (rows > chunkRows || i >= chunkTraces) {
+		if rows += c.rows; i > 0 && (rows > maxRows || i >= maxTraces) {
 			return i
 		}
 	}
@@ -119,20 +125,34 @@ func chunk(list []candidate) int {
 }
 
 // detail says how much of traces is read.
-type detail bool
+type detail uint8
 
 const (
-	whole detail = false
+	whole detail = iota
 	// shape leaves out the annotations and metadata of spans.
-	shape detail = true
+	shape
+	// outline leaves out of spans all that the service graph is not made of.
+	outline
 )
 
 // detailOf returns what a condition on traces needs to be read of them.
 func detailOf(where query.Expr) detail {
-	d := shape
+	d := outline
 	query.Walk(where, func(e query.Expr) bool {
-		if x, ok := e.(query.Exists); ok && x.Over == (query.Part{Name: filterexpr.PartAnnotation}) {
-			d = whole
+		switch e := e.(type) {
+		case query.Exists:
+			switch {
+			case e.Over == (query.Part{Name: filterexpr.PartAnnotation}):
+				d = whole
+			case d == outline:
+				d = shape
+			}
+		case query.Field:
+			switch e.Name {
+			case "ok", "error", "fault", "throttle", "partial", "inferred", "root", "responsetime", "duration", "http.status":
+			default:
+				d = min(d, shape)
+			}
 		}
 		return true
 	})
@@ -156,18 +176,24 @@ func (s *Server) load(ctx context.Context, t tenant, ids []event.TraceID, from, 
 	c := newSpanCollector(docs, logs)
 	in := query.Filter{Where: query.TraceIn{IDs: set}}
 	if segments != 0 {
-		err := s.rows(ctx, &query.Query{Datasets: []event.DatasetID{segments}, From: from, To: to, Stages: []query.Stage{
+		q := &query.Query{Datasets: []event.DatasetID{segments}, From: from, To: to, Stages: []query.Stage{
 			in, query.Filter{Where: query.Has{X: query.Field{Name: "xray.document"}}},
-			query.Project{Fields: query.FieldsNamed(event.FieldSeq, "xray.document")},
-		}}, stats, c.addDocument)
-		if err != nil {
+		}}
+		if err := s.documents(ctx, q, stats, c); err != nil {
 			return nil, err
 		}
 	}
-	if spans := slices.DeleteFunc(datasets, func(d event.DatasetID) bool { return d == segments }); len(spans) > 0 {
+	spans := slices.DeleteFunc(datasets, func(d event.DatasetID) bool { return d == segments })
+	switch {
+	case len(spans) == 0:
+	case d == outline:
+		if err := s.outlines(ctx, &query.Query{Datasets: spans, From: from, To: to, Stages: []query.Stage{in}}, stats, c); err != nil {
+			return nil, err
+		}
+	default:
 		stages := []query.Stage{in}
 		if d == shape {
-			stages = append(stages, query.Project{Fields: query.FieldsNamed(spanFields...)})
+			stages = append(stages, query.Project{Fields: query.FieldsNamed(shapeFields...)})
 		}
 		if err := s.rows(ctx, &query.Query{Datasets: spans, From: from, To: to, Stages: stages}, stats, c.add); err != nil {
 			return nil, err
@@ -205,7 +231,10 @@ func (s *Server) rows(ctx context.Context, q *query.Query, stats *query.Stats, v
 }
 
 // spanKey names a span across traces.
-type spanKey struct{ trace, span string }
+type spanKey struct {
+	trace event.TraceID
+	span  event.SpanID
+}
 
 // spanCollector makes documents of the rows of Honeycomb datasets: spans, and what is written
 // beside them on rows of their own.
@@ -214,11 +243,12 @@ type spanCollector struct {
 	logs       map[event.TraceID]int
 	spans      []*span
 	exceptions map[spanKey][]exception
+	events     map[spanKey][]spanMap
 	links      map[spanKey][]link
 }
 
 func newSpanCollector(docs map[event.TraceID][]*document, logs map[event.TraceID]int) *spanCollector {
-	return &spanCollector{docs: docs, logs: logs, exceptions: map[spanKey][]exception{}, links: map[spanKey][]link{}}
+	return &spanCollector{docs: docs, logs: logs, exceptions: map[spanKey][]exception{}, events: map[spanKey][]spanMap{}, links: map[spanKey][]link{}}
 }
 
 // addDocument takes a row with a segment document.
@@ -230,39 +260,39 @@ func (c *spanCollector) addDocument(row map[string]event.Value) {
 }
 
 func (c *spanCollector) add(row map[string]event.Value) {
-	sp := &span{fields: row, kind: row["span.kind"].Str(), otlp: row["meta.signal_type"].Str() == "trace"}
-	key := spanKey{row[event.FieldTrace].Str(), row[event.FieldParent].Str()}
+	sp := &span{fields: spanMap(row), kind: row["span.kind"].Str(), otlp: row["meta.signal_type"].Str() == "trace"}
+	var key spanKey
+	key.trace, _ = event.ParseTraceID(row[event.FieldTrace].Str())
+	key.span, _ = event.ParseSpanID(row[event.FieldParent].Str()) // of what stands beside a span
 	switch annotation := row["meta.annotation_type"].Str(); {
 	case row["meta.signal_type"].Str() == "log":
-		if id, err := event.ParseTraceID(key.trace); err == nil {
-			c.logs[id]++
-		}
+		c.logs[key.trace]++
 	case annotation == "span_event":
+		c.events[key] = append(c.events[key], row)
 		if row["name"].Str() == "exception" {
 			c.exceptions[key] = append(c.exceptions[key], exception{kind: sp.text("exception.type"), message: sp.text("exception.message")})
 		}
 	case annotation == "link":
-		trace, err := event.ParseTraceID(sp.text("trace.link.trace_id"))
-		if err != nil {
-			return
-		}
-		id, err := event.ParseSpanID(sp.text("trace.link.span_id"))
-		if err == nil {
-			c.links[key] = append(c.links[key], link{trace, id})
-		}
+		c.addLink(key, sp)
 	case !row[event.FieldSpan].Missing():
 		c.spans = append(c.spans, sp)
 	}
 }
 
+// addLink takes a row that is a link of the span key.
+func (c *spanCollector) addLink(key spanKey, row *span) {
+	trace, err := event.ParseTraceID(row.text("trace.link.trace_id"))
+	if err != nil {
+		return
+	}
+	if id, err := event.ParseSpanID(row.text("trace.link.span_id")); err == nil {
+		c.links[key] = append(c.links[key], link{trace, id})
+	}
+}
+
 func (c *spanCollector) finish() {
 	for _, sp := range c.spans {
-		key := spanKey{sp.fields[event.FieldTrace].Str(), sp.fields[event.FieldSpan].Str()}
-		sp.links, sp.exceptions = c.links[key], c.exceptions[key]
-		for i := range sp.exceptions {
-			sp.exceptions[i].remote = sp.outgoing()
-		}
-		d := sp.document()
+		d := sp.document(c)
 		c.docs[d.trace] = append(c.docs[d.trace], d)
 	}
 }
@@ -271,7 +301,7 @@ func (c *spanCollector) finish() {
 // range is a hint of where the rest of the traces' rows are.
 func (s *Server) visitAll(ctx context.Context, t tenant, list []candidate, d detail, stats *query.Stats, visit func(*trace) bool) error {
 	for len(list) > 0 {
-		n := chunk(list)
+		n := chunk(list, d)
 		ids := make([]event.TraceID, n)
 		from, to := list[0].first, list[0].last
 		for i, c := range list[:n] {

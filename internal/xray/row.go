@@ -98,6 +98,12 @@ func (t *trace) row(account string) filterRow {
 			case filterexpr.PartRootCause:
 				return causeRows(slices.Concat(t.failures(account, isFault), t.failures(account, isError), t.slowest(account)))
 			}
+			if part == "insight.id" {
+				return valueRows(t.insights)
+			}
+			if part == "insight.category" && len(t.insights) > 0 {
+				return valueRows([]string{insightCategory})
+			}
 			if kind, ok := strings.CutPrefix(part, filterexpr.PartRootCause+"."); ok {
 				return t.causeParts(kind, account)
 			}

@@ -3,12 +3,16 @@ package xray
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 	"github.com/trefoil-o11y/trefoil/internal/query"
+	"github.com/trefoil-o11y/trefoil/internal/store"
 	"github.com/trefoil-o11y/trefoil/internal/syntax"
 	"github.com/trefoil-o11y/trefoil/internal/xray/filterexpr"
 )
@@ -37,6 +41,8 @@ type traceRange struct {
 	detail   detail // of the traces that are visited
 	// hint, when it is not nil, lets traces be passed over none of whose rows it holds for.
 	hint query.Expr
+	// all says that every trace of the range is visited, in whatever order.
+	all bool
 }
 
 // position is a place in a list of traces, behind a trace of a start and an id.
@@ -79,43 +85,18 @@ func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *positi
 	if after != nil {
 		to = minTime(to, time.Unix(0, after.start+1))
 	}
-	more := true
-	window := func(lo, hi time.Time, where query.Expr) error {
-		if r.hint != nil {
-			ids, err := s.hinted(ctx, t, lo, hi.Add(lookback), r.hint, stats)
-			if err != nil {
-				return err
-			}
-			where = query.All(where, query.TraceIn{IDs: ids})
-		}
-		found, err := s.candidates(ctx, t, lo, hi, where, stats)
-		if err != nil {
-			return err
-		}
-		keep := found[:0]
-		for _, c := range found {
-			if after != nil && newestFirst(c.first, c.id, after.start, after.id) <= 0 {
-				continue
-			}
-			if r.kind != byTraceID || r.holds(timeOf(c.id, c.first)) {
-				keep = append(keep, c)
-			}
-		}
-		return s.visitAll(ctx, t, keep, r.detail, stats, func(tr *trace) bool {
-			if nanos(tr.start) < lo.UnixNano() || !r.contains(tr) {
-				return true
-			}
-			more = visit(tr)
-			return more
-		})
-	}
 	step := max(firstWindow, to.Sub(from)/64)
+	if r.all {
+		step = max(step, to.Sub(from))
+	}
+	more := true
 	for hi := to; more && hi.After(from); step *= 2 {
 		lo := hi.Add(-step).Truncate(time.Microsecond)
 		if lo.Before(from) {
 			lo = from
 		}
-		if err := window(lo, hi, nil); err != nil {
+		var err error
+		if more, err = s.window(ctx, t, r, lo, hi, after, nil, stats, visit); err != nil {
 			return err
 		}
 		hi = lo
@@ -123,9 +104,110 @@ func (s *Server) scan(ctx context.Context, t tenant, r traceRange, after *positi
 	if !more || r.kind == byTraceID {
 		return nil
 	}
-	// What began before the range and has a part that reaches into it.
+	_, err := s.reachIn(ctx, t, r, minTime(from, to), after, stats, visit)
+	return err
+}
+
+// reachIn visits the traces that began up to lookback before the range, and before another time,
+// and have a part that reaches or begins in it.
+func (s *Server) reachIn(ctx context.Context, t tenant, r traceRange, before time.Time, after *position, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+	from := r.from.Truncate(time.Microsecond)
+	inside, err := s.tracesIn(ctx, t, from, minTime(r.to, from.Add(lookback)), nil, stats)
+	if err != nil {
+		return false, err
+	}
 	reaches := query.Compare{Op: query.Ge, L: endOf, R: query.Num(from.UnixNano())}
-	return window(from.Add(-lookback), minTime(from, to), reaches)
+	ids, err := s.tracesIn(ctx, t, from.Add(-lookback), from, query.Or{X: []query.Expr{query.TraceIn{IDs: inside}, reaches}}, stats)
+	if err != nil {
+		return false, err
+	}
+	return s.window(ctx, t, r, from.Add(-lookback), before, after, query.TraceIn{IDs: ids}, stats, visit)
+}
+
+// window visits the traces of a range that began in [lo, hi) and have a part there for which
+// where, if it is not nil, holds. It reports whether visit always returned true.
+func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, where query.Expr, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+	if r.hint != nil {
+		ids, err := s.tracesIn(ctx, t, lo, hi.Add(lookback), r.hint, stats)
+		if err != nil {
+			return false, err
+		}
+		if len(ids) <= chunkTraces {
+			return s.windowOf(ctx, t, r, lo, hi, after, ids, stats, visit)
+		}
+		where = query.All(where, query.TraceIn{IDs: ids})
+	}
+	found, err := s.candidates(ctx, t, lo, hi, where, stats)
+	if err != nil {
+		return false, err
+	}
+	keep := found[:0]
+	for _, c := range found {
+		if after != nil && newestFirst(c.first, c.id, after.start, after.id) <= 0 {
+			continue
+		}
+		if r.kind != byTraceID || r.holds(timeOf(c.id, c.first)) {
+			keep = append(keep, c)
+		}
+	}
+	more = true
+	err = s.visitAll(ctx, t, keep, r.detail, stats, func(tr *trace) bool {
+		if at := nanos(tr.start); at < lo.UnixNano() || at >= hi.UnixNano() || !r.contains(tr) {
+			return true
+		}
+		more = visit(tr)
+		return more
+	})
+	return more, err
+}
+
+// windowOf is window for a few traces.
+func (s *Server) windowOf(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, ids map[event.TraceID]struct{}, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+	traces, err := s.load(ctx, t, slices.Collect(maps.Keys(ids)), lo.Add(-lookback), hi.Add(lookback), r.detail, stats)
+	if err != nil {
+		return false, err
+	}
+	list := slices.SortedFunc(maps.Values(traces), func(a, b *trace) int {
+		return newestFirst(nanos(a.start), a.id, nanos(b.start), b.id)
+	})
+	for _, tr := range list {
+		at := nanos(tr.start)
+		if after != nil && newestFirst(at, tr.id, after.start, after.id) <= 0 {
+			continue
+		}
+		if at >= lo.UnixNano() && at < hi.UnixNano() && r.contains(tr) && !visit(tr) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// tracesIn returns the traces with a span in [from, to) for which where, if it is not nil, holds,
+// and those with a document in progress there.
+func (s *Server) tracesIn(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats) (map[event.TraceID]struct{}, error) {
+	out := map[event.TraceID]struct{}{}
+	for id := range s.pending.between(t.environment, from.UnixNano(), to.UnixNano()) {
+		out[id] = struct{}{}
+	}
+	datasets, _, err := s.traceDatasets(ctx, t)
+	if err != nil || len(datasets) == 0 || !from.Before(to) {
+		return out, err
+	}
+	where = query.All(where, traced, query.Has{X: query.Field{Name: event.FieldSpan}})
+	var mu sync.Mutex
+	st, err := s.cfg.Store.Read(ctx, &query.Query{Datasets: datasets, From: from, To: to, Stages: []query.Stage{query.Filter{Where: where}}}, nil, func(rows *store.Rows) error {
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range rows.Headers {
+			out[rows.Headers[i].Trace] = struct{}{}
+		}
+		if len(out) > query.MaxHeld {
+			return query.ErrTooLarge
+		}
+		return nil
+	})
+	stats.Add(st)
+	return out, err
 }
 
 func minTime(a, b time.Time) time.Time {

@@ -11,17 +11,28 @@ import (
 
 // span is an event of a Honeycomb dataset that is a span, with what belongs to it.
 type span struct {
-	fields map[string]event.Value
+	fields spanFields
 	kind   string
 	otlp   bool
 	// exceptions are its span events named exception.
 	exceptions []exception
 	links      []link
+	// events are its span events.
+	events []spanMap
 }
+
+// spanFields are the fields of a span.
+type spanFields interface{ Get(name string) event.Value }
+
+// spanMap holds fields by name.
+type spanMap map[string]event.Value
+
+// Get implements spanFields.
+func (m spanMap) Get(name string) event.Value { return m[name] }
 
 func (s *span) text(names ...string) string {
 	for _, n := range names {
-		if v := s.fields[n]; !v.Missing() && v.Text() != "" {
+		if v := s.fields.Get(n); !v.Missing() && v.Text() != "" {
 			return v.Text()
 		}
 	}
@@ -30,7 +41,7 @@ func (s *span) text(names ...string) string {
 
 func (s *span) number(names ...string) *int64 {
 	for _, n := range names {
-		v := s.fields[n]
+		v := s.fields.Get(n)
 		if f, ok := v.Number(); ok {
 			i := int64(f)
 			return &i
@@ -43,7 +54,7 @@ func (s *span) number(names ...string) *int64 {
 }
 
 func (s *span) flag(name string) bool {
-	v := s.fields[name]
+	v := s.fields.Get(name)
 	return v.Bool() || v.Str() == "true"
 }
 
@@ -52,8 +63,8 @@ func (s *span) outgoing() bool {
 	return s.kind == "client" || s.kind == "producer" || s.kind == "consumer"
 }
 
-// spanFields are the fields of a span that its document is made of, annotations aside.
-var spanFields = []string{
+// shapeFields are the fields of a span that its document is made of, annotations aside.
+var shapeFields = []string{
 	event.FieldTime, event.FieldSeq, event.FieldTrace, event.FieldSpan, event.FieldParent,
 	"aws.account_id", "aws.ecs.launchtype", "aws.local.service", "aws.operation", "aws.queue.url", "aws.queue_url", "aws.region", "aws.remote.service",
 	"aws.requestId", "aws.request_id", "aws.service", "aws.table_name", "client.address", "cloud.account.id", "cloud.availability_zone",
@@ -69,13 +80,19 @@ var spanFields = []string{
 
 // document turns the span into the document that the OpenTelemetry Collector's X-Ray exporter
 // makes of it. Spans of Honeycomb's own libraries have no kind; their services name them.
-func (s *span) document() *document {
-	start := s.fields[event.FieldTime].Int()
-	ms, _ := s.fields["duration_ms"].Number()
-	d := &document{span: s, seq: s.fields[event.FieldSeq].Int(), start: seconds(start), end: seconds(start + int64(ms*1e6))}
-	d.trace, _ = event.ParseTraceID(s.fields[event.FieldTrace].Str())
-	d.id, _ = event.ParseSpanID(s.fields[event.FieldSpan].Str())
-	d.parent, _ = event.ParseSpanID(s.fields[event.FieldParent].Str())
+func (s *span) document(c *spanCollector) *document {
+	row, _ := s.fields.(spanMap)
+	start := row[event.FieldTime].Int()
+	ms, _ := row["duration_ms"].Number()
+	d := &document{span: s, seq: row[event.FieldSeq].Int(), start: seconds(start), end: seconds(start + int64(ms*1e6))}
+	d.trace, _ = event.ParseTraceID(row[event.FieldTrace].Str())
+	d.id, _ = event.ParseSpanID(row[event.FieldSpan].Str())
+	d.parent, _ = event.ParseSpanID(row[event.FieldParent].Str())
+	key := spanKey{d.trace, d.id}
+	s.links, s.exceptions, s.events = c.links[key], c.exceptions[key], c.events[key]
+	for i := range s.exceptions {
+		s.exceptions[i].remote = s.outgoing()
+	}
 	d.sub = s.kind != "server" && !d.parent.IsZero()
 	s.nameTo(d)
 	s.httpTo(d)
@@ -89,9 +106,9 @@ func (s *span) document() *document {
 	if m := s.text("status_message"); len(d.exceptions) == 0 && d.fault && m != "" {
 		d.exceptions = []exception{{message: m, remote: s.outgoing()}}
 	}
-	for _, name := range sortedKeys(s.fields) {
+	for _, name := range sortedKeys(row) {
 		if annotated(name) {
-			d.annotations = append(d.annotations, event.Field{Name: name, Value: s.fields[name]})
+			d.annotations = append(d.annotations, event.Field{Name: name, Value: row[name]})
 		}
 	}
 	return d
@@ -172,10 +189,15 @@ func cleanName(name string) string {
 	return name
 }
 
+// status is the HTTP status of the span's answer, nil when there is none.
+func (s *span) status() *int64 {
+	return s.number("http.status_code", "http.response.status_code", "response.status_code")
+}
+
 func (s *span) httpTo(d *document) {
 	h := httpPart{
 		method: s.text("http.method", "http.request.method"), userAgent: s.text("http.user_agent", "user_agent.original"),
-		status: s.number("http.status_code", "http.response.status_code", "response.status_code"),
+		status: s.status(),
 		length: s.number("http.response_content_length", "http.response.body.size"),
 	}
 	if h.clientIP = s.text("http.client_ip"); h.clientIP != "" {
@@ -221,7 +243,7 @@ func (s *span) buildURL() string {
 
 func (s *span) flagsTo(d *document) {
 	failed := s.flag("error")
-	if c, ok := s.fields["status_code"].Number(); ok && c == 2 {
+	if c, ok := s.fields.Get("status_code").Number(); ok && c == 2 {
 		failed = true
 	}
 	status := int64(0)

@@ -122,7 +122,7 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 	if err != nil {
 		return nil, err
 	}
-	rng := traceRange{rangeType(in.TimeRangeType), from, to, whole, nil}
+	rng := traceRange{kind: rangeType(in.TimeRangeType), from: from, to: to}
 	switch rng.kind {
 	case "":
 		rng.kind = byTraceID
@@ -144,6 +144,10 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 	if err != nil {
 		return nil, filterError(err)
 	}
+	holds, err := s.matcher(ctx, t, where)
+	if err != nil {
+		return nil, err
+	}
 	token := in.NextToken
 	in.NextToken = ""
 	hash := requestHash(in)
@@ -162,7 +166,7 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 		}
 		last = tr
 		out.TracesProcessedCount++
-		if kept(tr.id, rate) && query.Holds(where, tr.row(t.account)) {
+		if kept(tr.id, rate) && holds(tr) {
 			sum := tr.summary(t.account)
 			if rng.kind == byEvent {
 				at := min(tr.end, seconds(to.UnixNano()))
@@ -330,28 +334,44 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 	if err != nil {
 		return SummariesPage{}, err
 	}
+	holds, err := s.matcher(ctx, t, where)
+	if err != nil {
+		return SummariesPage{}, err
+	}
 	limit := in.Limit
 	if limit <= 0 {
 		limit = 100
 	}
 	var page SummariesPage
 	var last *trace
+	var found []*trace // outlines of those that match
+	d := detailOf(where)
 	ids := map[event.TraceID]struct{}{}
-	err = s.scan(ctx, t, traceRange{byEvent, in.From, in.To, detailOf(where), hintOf(where)}, after, &page.Stats, func(tr *trace) bool {
-		if len(page.Traces) >= limit || page.Seen >= pageScanned {
+	err = s.scan(ctx, t, traceRange{kind: byEvent, from: in.From, to: in.To, detail: d, hint: hintOf(where)}, after, &page.Stats, func(tr *trace) bool {
+		if len(ids) >= limit || page.Seen >= pageScanned {
 			page.NextCursor = position{nanos(last.start), last.id}.token(hash)
 			return false
 		}
 		last = tr
 		page.Seen++
-		if query.Holds(where, tr.row(t.account)) {
-			page.Traces = append(page.Traces, tr.consoleSummary())
+		if holds(tr) {
 			ids[tr.id] = struct{}{}
+			if d == outline {
+				found = append(found, tr)
+			} else {
+				page.Traces = append(page.Traces, tr.consoleSummary())
+			}
 		}
 		return true
 	})
-	if err != nil || len(page.Traces) == 0 {
+	if err != nil || len(ids) == 0 {
 		return page, err
+	}
+	if err := s.requests(ctx, t, found, &page.Stats); err != nil {
+		return page, err
+	}
+	for _, tr := range found {
+		page.Traces = append(page.Traces, tr.consoleSummary())
 	}
 	from := page.Traces[len(page.Traces)-1].Start.Add(-time.Minute)
 	logs, err := s.logLines(ctx, t, ids, from, in.To.Add(time.Hour), &page.Stats)

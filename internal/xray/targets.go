@@ -3,13 +3,13 @@ package xray
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
 )
 
 const (
@@ -25,121 +25,54 @@ const (
 	statisticsFor = time.Hour
 	// smoothing is the weight of the newest report in a client's demand.
 	smoothing = 0.5
+	// boostFor is how long a boost is good for, wantedAnomalies how many anomalies of a report it
+	// is meant to sample.
+	boostFor        = time.Minute
+	wantedAnomalies = 10
 	// maxClients bounds the clients of a rule that are remembered.
 	maxClients = 10_000
 )
 
-// targets remembers what clients report of their sampling. The zero value is ready.
-type targets struct {
-	mu    sync.Mutex // guards below
-	rules map[string]*ruleUse
+// demandOf is a client's demand after a report, in requests a second.
+func demandOf(old *meta.SamplingClient, r meta.SamplingReport, now time.Time) float64 {
+	rate := float64(r.Requests) / reportInterval.Seconds()
+	if old == nil {
+		return rate
+	}
+	if gap := now.Sub(old.Last).Seconds(); gap > 1 {
+		rate = float64(r.Requests) / gap
+	}
+	return smoothing*rate + (1-smoothing)*old.Demand
 }
 
-type ruleUse struct {
-	clients map[string]*clientUse
-	// windows are counts by the start of a window of reportInterval, in epoch seconds.
-	windows map[int64]*useCounts
-}
-
-type clientUse struct {
-	last   time.Time
-	demand float64 // requests a second
-}
-
-type useCounts struct{ requests, borrowed, sampled int64 }
-
-// report takes a client's counts and returns its quota of the reservoir.
-func (t *targets) report(rule samplingRule, d statisticsDocument, now time.Time) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.rules == nil {
-		t.rules = map[string]*ruleUse{}
-	}
-	use := t.rules[rule.RuleName]
-	if use == nil {
-		use = &ruleUse{map[string]*clientUse{}, map[int64]*useCounts{}}
-		t.rules[rule.RuleName] = use
-	}
-	window := now.Truncate(reportInterval).Unix()
-	if use.windows[window] == nil {
-		use.windows[window] = &useCounts{}
-		for w := range use.windows {
-			if now.Sub(time.Unix(w, 0)) > statisticsFor {
-				delete(use.windows, w)
-			}
-		}
-	}
-	c := use.windows[window]
-	c.requests, c.borrowed, c.sampled = c.requests+d.RequestCount, c.borrowed+d.BorrowCount, c.sampled+d.SampledCount
-
-	for id, x := range use.clients {
-		if now.Sub(x.last) > activeFor {
-			delete(use.clients, id)
-		}
-	}
-	client := use.clients[d.ClientID]
-	rate := float64(d.RequestCount) / reportInterval.Seconds()
-	switch {
-	case client != nil:
-		if gap := now.Sub(client.last).Seconds(); gap > 1 {
-			rate = float64(d.RequestCount) / gap
-		}
-		client.demand = smoothing*rate + (1-smoothing)*client.demand
-		client.last = now
-	case len(use.clients) < maxClients:
-		use.clients[d.ClientID] = &clientUse{now, rate}
-	default:
-		return 0
-	}
-	return use.shares(rule.ReservoirSize)[d.ClientID]
-}
-
-// shares divides a reservoir among the clients by their demand: whole parts first, what is left by
-// the largest remainders.
-func (u *ruleUse) shares(reservoir int64) map[string]int64 {
-	ids := sortedKeys(u.clients)
+// shares divides a reservoir among clients, which are in the order of their names, by their
+// demand: whole parts first, what is left by the largest remainders.
+func shares(clients []meta.SamplingClient, reservoir int64) map[string]int64 {
 	sum := 0.0
-	for _, c := range u.clients {
-		sum += c.demand
+	for _, c := range clients {
+		sum += c.Demand
 	}
 	out := map[string]int64{}
 	rest := map[string]float64{}
 	left := reservoir
-	for _, id := range ids {
-		part := float64(reservoir) / float64(len(ids))
+	for _, c := range clients {
+		part := float64(reservoir) / float64(len(clients))
 		if sum > 0 {
-			part = float64(reservoir) * u.clients[id].demand / sum
+			part = float64(reservoir) * c.Demand / sum
 		}
-		out[id] = int64(math.Floor(part + 1e-9))
-		rest[id] = part - float64(out[id])
-		left -= out[id]
+		out[c.Client] = int64(math.Floor(part + 1e-9))
+		rest[c.Client] = part - float64(out[c.Client])
+		left -= out[c.Client]
 	}
-	slices.SortStableFunc(ids, func(a, b string) int { return cmp.Compare(rest[b], rest[a]) })
-	for _, id := range ids {
+	clients = slices.Clone(clients)
+	slices.SortStableFunc(clients, func(a, b meta.SamplingClient) int { return cmp.Compare(rest[b.Client], rest[a.Client]) })
+	for _, c := range clients {
 		if left <= 0 {
 			break
 		}
-		out[id]++
+		out[c.Client]++
 		left--
 	}
-	return out
-}
-
-// statistics lists the counts of rules by window, the oldest first.
-func (t *targets) statistics(now time.Time) []statisticSummary {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := []statisticSummary{}
-	for name, use := range t.rules {
-		for w, c := range use.windows {
-			if now.Sub(time.Unix(w, 0)) <= statisticsFor {
-				out = append(out, statisticSummary{name, float64(w), c.requests, c.borrowed, c.sampled})
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b statisticSummary) int {
-		return cmp.Or(cmp.Compare(a.Timestamp, b.Timestamp), strings.Compare(a.RuleName, b.RuleName))
-	})
 	return out
 }
 
@@ -149,7 +82,11 @@ type statisticsDocument struct {
 	RequestCount, SampledCount, BorrowCount int64
 }
 
-type boostDocument struct{ RuleName, ServiceName string }
+type boostDocument struct {
+	RuleName, ServiceName                         string
+	Timestamp                                     *float64
+	AnomalyCount, TotalCount, SampledAnomalyCount int64
+}
 
 type samplingTargetsIn struct {
 	SamplingStatisticsDocuments      *[]statisticsDocument
@@ -162,7 +99,10 @@ type targetDocument struct {
 	ReservoirQuota    int64
 	ReservoirQuotaTTL float64
 	Interval          int
+	SamplingBoost     *boostOut `json:",omitempty"`
 }
+
+type boostOut struct{ BoostRate, BoostRateTTL float64 }
 
 type unprocessedStatistics struct{ RuleName, ErrorCode, Message string }
 
@@ -173,8 +113,8 @@ type samplingTargetsOut struct {
 	UnprocessedBoostStatistics []unprocessedStatistics
 }
 
-// getSamplingTargets counts what clients report and shares out the reservoirs. Codes of refused
-// reports are like HTTP's: SDKs look at the first digit. Boosts are never given.
+// getSamplingTargets counts what clients report, shares out the reservoirs and gives boosts. Codes of
+// refused reports are like HTTP's: SDKs look at the first digit.
 func (s *Server) getSamplingTargets(ctx context.Context, _ *awsapi.Request, in samplingTargetsIn) (*samplingTargetsOut, error) {
 	if in.SamplingStatisticsDocuments == nil {
 		return nil, missing("SamplingStatisticsDocuments")
@@ -191,29 +131,113 @@ func (s *Server) getSamplingTargets(ctx context.Context, _ *awsapi.Request, in s
 		SamplingTargetDocuments: []targetDocument{}, LastRuleModification: modified,
 		UnprocessedStatistics: []unprocessedStatistics{}, UnprocessedBoostStatistics: []unprocessedStatistics{},
 	}
+	rules := map[string]samplingRule{}
+	for _, r := range list {
+		rules[r.RuleName] = r
+	}
 	at := time.Now()
-	for _, d := range *in.SamplingStatisticsDocuments {
-		i := slices.IndexFunc(list, func(r samplingRule) bool { return r.RuleName == d.RuleName })
+	boosts := map[string]*boostOut{}
+	for _, d := range in.SamplingBoostStatisticsDocuments {
+		rule, known := rules[d.RuleName]
+		refuse := func(code, msg string) {
+			out.UnprocessedBoostStatistics = append(out.UnprocessedBoostStatistics, unprocessedStatistics{d.RuleName, code, msg})
+		}
 		switch {
-		case i < 0:
-			out.UnprocessedStatistics = append(out.UnprocessedStatistics, unprocessedStatistics{d.RuleName, "404", "There is no such sampling rule."})
-		case d.ClientID == "" || d.Timestamp == nil || d.RequestCount < 0 || d.SampledCount < 0 || d.BorrowCount < 0:
-			out.UnprocessedStatistics = append(out.UnprocessedStatistics, unprocessedStatistics{d.RuleName, "400", "The report lacks a member or has a negative count."})
+		case !known:
+			refuse("404", "There is no such sampling rule.")
+		case d.ServiceName == "" || len(d.ServiceName) > 64 || d.Timestamp == nil || d.AnomalyCount < 0 || d.TotalCount < d.AnomalyCount || d.SampledAnomalyCount < 0:
+			refuse("400", "The report lacks a member or has a count that can not be.")
 		case epoch(at)-*d.Timestamp > maxReportAge.Seconds():
-			out.UnprocessedStatistics = append(out.UnprocessedStatistics, unprocessedStatistics{d.RuleName, "400", "The report is too old."})
+			refuse("400", "The report is too old.")
 		default:
-			quota := s.targets.report(list[i], d, at)
-			out.SamplingTargetDocuments = append(out.SamplingTargetDocuments, targetDocument{
-				d.RuleName, list[i].FixedRate, quota, epoch(at.Add(quotaFor).Truncate(time.Second)), int(reportInterval / time.Second),
-			})
+			if boosts[d.RuleName], err = s.boost(ctx, rule, d, at); err != nil {
+				return nil, err
+			}
 		}
 	}
-	for _, d := range in.SamplingBoostStatisticsDocuments {
-		if !slices.ContainsFunc(list, func(r samplingRule) bool { return r.RuleName == d.RuleName }) {
-			out.UnprocessedBoostStatistics = append(out.UnprocessedBoostStatistics, unprocessedStatistics{d.RuleName, "404", "There is no such sampling rule."})
+	var reports []meta.SamplingReport
+	for _, d := range *in.SamplingStatisticsDocuments {
+		_, known := rules[d.RuleName]
+		refuse := func(code, msg string) {
+			out.UnprocessedStatistics = append(out.UnprocessedStatistics, unprocessedStatistics{d.RuleName, code, msg})
 		}
+		switch {
+		case !known:
+			refuse("404", "There is no such sampling rule.")
+		case d.ClientID == "" || len(d.ClientID) > 256 || d.Timestamp == nil || d.RequestCount < 0 || d.SampledCount < 0 || d.BorrowCount < 0:
+			refuse("400", "The report lacks a member or has a negative count.")
+		case epoch(at)-*d.Timestamp > maxReportAge.Seconds():
+			refuse("400", "The report is too old.")
+		default:
+			reports = append(reports, meta.SamplingReport{Rule: d.RuleName, Client: d.ClientID, Requests: d.RequestCount, Borrowed: d.BorrowCount, Sampled: d.SampledCount})
+		}
+	}
+	if len(reports) == 0 {
+		return out, nil
+	}
+	clients, err := s.cfg.Meta.ReportSampling(ctx, at.Truncate(reportInterval), at, at.Add(-activeFor), maxClients, reports, func(old *meta.SamplingClient, r meta.SamplingReport) float64 {
+		return demandOf(old, r, at)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count reports of sampling: %w", err)
+	}
+	for _, r := range reports {
+		rule := rules[r.Rule]
+		out.SamplingTargetDocuments = append(out.SamplingTargetDocuments, targetDocument{
+			r.Rule, rule.FixedRate, shares(clients[r.Rule], rule.ReservoirSize)[r.Client], epoch(at.Add(quotaFor).Truncate(time.Second)), int(reportInterval / time.Second), boosts[r.Rule],
+		})
 	}
 	return out, nil
+}
+
+// boost answers a report of anomalies: the boost that the service has of the rule or now gets,
+// nil for none. It gets one when hardly any of its anomalies were sampled, as high as it takes to
+// sample wantedAnomalies of as many in the next report, and no other before the rule's
+// cooldown is over.
+func (s *Server) boost(ctx context.Context, rule samplingRule, d boostDocument, at time.Time) (*boostOut, error) {
+	limits := rule.SamplingRateBoost
+	if limits == nil {
+		return nil, nil
+	}
+	given, err := s.cfg.Meta.SamplingBoosts(ctx, rule.RuleName)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range given {
+		if b.Service != d.ServiceName {
+			continue
+		}
+		if at.Before(b.Expires) {
+			return &boostOut{b.Rate, epoch(b.Expires)}, nil
+		}
+		if at.Before(b.Given.Add(time.Duration(*limits.CooldownWindowMinutes) * time.Minute)) {
+			return nil, nil
+		}
+	}
+	if d.SampledAnomalyCount >= min(d.AnomalyCount, wantedAnomalies) {
+		return nil, nil
+	}
+	rate := min(*limits.MaxRate, wantedAnomalies/float64(d.AnomalyCount))
+	if rate <= rule.FixedRate {
+		return nil, nil
+	}
+	b := meta.SamplingBoost{Rule: rule.RuleName, Service: d.ServiceName, Rate: rate, Given: at, Expires: at.Add(boostFor).Truncate(time.Second)}
+	if err := s.cfg.Meta.PutSamplingBoost(ctx, b); err != nil {
+		return nil, fmt.Errorf("keep a boost of sampling: %w", err)
+	}
+	return &boostOut{b.Rate, epoch(b.Expires)}, nil
+}
+
+// boosted returns the boosts of a rule that are still good, by service.
+func (s *Server) boosted(ctx context.Context, rule string) (map[string]float64, error) {
+	list, err := s.cfg.Meta.SamplingBoosts(ctx, rule)
+	out := map[string]float64{}
+	for _, b := range list {
+		if time.Now().Before(b.Expires) {
+			out[b.Service] = b.Rate
+		}
+	}
+	return out, err
 }
 
 type statisticSummary struct {
@@ -224,6 +248,14 @@ type statisticSummary struct {
 
 type statisticsOut struct{ SamplingStatisticSummaries []statisticSummary }
 
-func (s *Server) getSamplingStatistics(_ context.Context, _ *awsapi.Request, _ pageIn) (*statisticsOut, error) {
-	return &statisticsOut{s.targets.statistics(time.Now())}, nil
+func (s *Server) getSamplingStatistics(ctx context.Context, _ *awsapi.Request, _ pageIn) (*statisticsOut, error) {
+	list, err := s.cfg.Meta.SamplingWindows(ctx, time.Now().Add(-statisticsFor))
+	if err != nil {
+		return nil, err
+	}
+	out := &statisticsOut{[]statisticSummary{}}
+	for _, w := range list {
+		out.SamplingStatisticSummaries = append(out.SamplingStatisticSummaries, statisticSummary{w.Rule, epoch(w.At), w.Requests, w.Borrowed, w.Sampled})
+	}
+	return out, nil
 }

@@ -40,6 +40,8 @@ type trace struct {
 	spans      int
 	logs       int
 	sources    map[string]bool
+	// insights are the ids of those that the trace is a part of, as far as they were asked for.
+	insights []string
 	// causes maps the ids of exceptions to them.
 	causes map[string]exception
 }
@@ -203,8 +205,6 @@ func inferredOrigin(d *document) string {
 		return "AWS::SQS::Queue"
 	case d.name == "S3" && has("bucket_name"):
 		return "AWS::S3::Bucket"
-	case d.name == "SNS" && has("topic_arn"):
-		return "AWS::SNS::Topic"
 	case d.name == "Lambda" && has("function_name"):
 		return "AWS::Lambda::Function"
 	}
@@ -285,9 +285,6 @@ func (e *entity) node(account string) node {
 		name = name[strings.LastIndexByte(name, '/')+1:]
 	case "AWS::S3::Bucket":
 		name = fieldText(e.aws, "bucket_name")
-	case "AWS::SNS::Topic":
-		name = fieldText(e.aws, "topic_arn")
-		name = name[strings.LastIndexByte(name, ':')+1:]
 	case "AWS::Lambda::Function":
 		name = fieldText(e.aws, "function_name")
 	}

@@ -99,6 +99,34 @@ func (o object) name() string { return o.node().name }
 // string returns the text of a string.
 func (o object) string() string { return o.node().text }
 
+// json writes the value as JSON.
+func (o object) json() []byte {
+	switch o.kind() {
+	case '{', '[':
+		out := []byte{o.kind()}
+		for x := range o.in(o.kind()) {
+			if len(out) > 1 {
+				out = append(out, ',')
+			}
+			if o.kind() == '{' {
+				out = append(append(out, encode(x.name())...), ':')
+			}
+			out = append(out, x.json()...)
+		}
+		return append(out, o.kind()+2) // the closing bracket
+	case '"':
+		return encode(o.string())
+	case 't':
+		return []byte("true")
+	case 'f':
+		return []byte("false")
+	case '0':
+		return []byte(o.string())
+	default:
+		return []byte("null")
+	}
+}
+
 // in yields what is in an object or array.
 func (o object) in(kind byte) iter.Seq[object] {
 	return func(yield func(object) bool) {

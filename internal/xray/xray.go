@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sort"
 	"sync"
+	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
@@ -38,13 +39,15 @@ type Server struct {
 	pending *pending
 	daemon  counters
 	reports telemetry
-	targets targets
 
 	// settings serialises changes of rules, groups, policies and settings, which read before
 	// they write.
 	settings sync.Mutex
 
-	retrievals retrievals
+	// minutes serialises what reads and changes the kept minutes of service graphs.
+	minutes sync.Mutex
+	// quiet is quietFor.
+	quiet time.Duration
 }
 
 // New returns a server; it reads the documents in progress from the metadata.
@@ -52,7 +55,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg}
+	s := &Server{cfg: cfg, quiet: quietFor}
 	var err error
 	if s.pending, err = loadPending(cfg.Meta); err != nil {
 		return nil, err

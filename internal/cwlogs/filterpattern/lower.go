@@ -3,6 +3,7 @@ package filterpattern
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -251,6 +252,46 @@ func Extract(n Node, message string) map[string]string {
 		}
 	}
 	return out
+}
+
+// Values returns a function that takes one value out of a message that matches the pattern: of a
+// JSON pattern what is at a selector, of a space-delimited one the slot of a name or number, as in
+// $bytes or $3. It reports false when the message has no such value. The error says why of can not be
+// had with this pattern.
+func Values(n Node, of string) (func(message string) (string, bool), error) {
+	switch n := n.(type) {
+	case JSON:
+		path, err := ParseSelector(of)
+		if err != nil {
+			return nil, err
+		}
+		return func(message string) (text string, ok bool) {
+			query.JSONScalars(message, path, func(_ string, v event.Value) bool {
+				if !v.Missing() {
+					text, ok = v.Text(), true
+				}
+				return ok
+			})
+			return text, ok
+		}, nil
+	case Delimited:
+		at := slices.IndexFunc(n.Fields, func(f Slot) bool { return f.Name != "" && "$"+strings.ToLower(f.Name) == strings.ToLower(of) })
+		if i, err := strconv.Atoi(strings.TrimPrefix(of, "$")); err == nil && i >= 1 && i <= len(n.Fields) {
+			at = i - 1
+		}
+		if at < 0 {
+			return nil, fmt.Errorf("the pattern has no field %s", of)
+		}
+		return func(message string) (string, bool) {
+			slots, ok := query.Slots(message, len(n.Fields), n.ellipsis())
+			if !ok || at >= len(slots) {
+				return "", false
+			}
+			return slots[at], true
+		}, nil
+	default:
+		return nil, fmt.Errorf("the pattern has no field %s: it is neither JSON nor space-delimited", of)
+	}
 }
 
 func selectors(c Cond, list []Selector) []Selector {

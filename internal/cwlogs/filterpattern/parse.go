@@ -25,18 +25,21 @@ type parser struct {
 	wildcards int
 }
 
+// rescue turns what fail threw into an error.
+func rescue(err *error) {
+	switch e := recover().(type) {
+	case nil:
+	case *syntax.Error:
+		*err = e
+	default:
+		panic(e)
+	}
+}
+
 // Parse reads a pattern. The error is a *syntax.Error.
 func Parse(src string) (n Node, err error) {
 	p := &parser{Scanner: syntax.Scanner{Src: src}}
-	defer func() {
-		switch e := recover().(type) {
-		case nil:
-		case *syntax.Error:
-			n, err = nil, e
-		default:
-			panic(e)
-		}
-	}()
+	defer rescue(&err)
 	if utf8.RuneCountInString(src) > maxRunes {
 		p.fail(syntax.Span{End: len(src)}, "the pattern is longer than %d characters", maxRunes)
 	}
@@ -54,6 +57,17 @@ func Parse(src string) (n Node, err error) {
 		p.unexpected("the end of the pattern")
 	}
 	return n, nil
+}
+
+// ParseSelector reads a path into a JSON object, as in "$.a.b". The error is a *syntax.Error.
+func ParseSelector(src string) (s Selector, err error) {
+	p := &parser{Scanner: syntax.Scanner{Src: src}}
+	defer rescue(&err)
+	s = p.selector()
+	if !p.EOF() {
+		p.unexpected("the end of the selector")
+	}
+	return s, nil
 }
 
 // fail ends the parse; Parse returns the error.

@@ -66,15 +66,7 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 	}
 	defer snap.release()
 	var stats query.Stats
-	q, err = q.TraceSets(func(x query.Exists) (query.Expr, error) {
-		if own, theirs := query.Joins(x.Over); own != "" {
-			keys, err := snap.spans(ctx, q, x.Where, theirs, &stats)
-			return query.SpanIn{Field: own, Keys: keys}, err
-		}
-		ids, err := snap.traces(ctx, q, x.Where, &stats)
-		return query.TraceIn{IDs: ids}, err
-	})
-	if err != nil {
+	if q, err = snap.traceSets(ctx, q, &stats); err != nil {
 		return nil, err
 	}
 	res, err := newScan(snap, q, newPlan(q)).run(ctx, &stats)
@@ -84,6 +76,19 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 	res.Stats.Add(stats)
 	res.Stats.Elapsed = time.Since(began)
 	return res, nil
+}
+
+// traceSets returns q with the sets of traces and spans that its conditions on whole traces, on
+// parents and on children stand for.
+func (snap *snapshot) traceSets(ctx context.Context, q *query.Query, stats *query.Stats) (*query.Query, error) {
+	return q.TraceSets(func(x query.Exists) (query.Expr, error) {
+		if own, theirs := query.Joins(x.Over); own != "" {
+			keys, err := snap.spans(ctx, q, x.Where, theirs, stats)
+			return query.SpanIn{Field: own, Keys: keys}, err
+		}
+		ids, err := snap.traces(ctx, q, x.Where, stats)
+		return query.TraceIn{IDs: ids}, err
+	})
 }
 
 // traces returns the traces that have an event in q's datasets and range for which where holds.
@@ -168,6 +173,7 @@ type worker struct {
 	stats   query.Stats
 	agg     *aggregator
 	leaders *leaders
+	reading *reading
 }
 
 func newScan(snap *snapshot, q *query.Query, p *plan) *scan {

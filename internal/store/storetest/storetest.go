@@ -30,6 +30,7 @@ type Subject struct {
 func Run(t *testing.T, s Subject) {
 	for name, test := range map[string]func(*testing.T, Subject){
 		"AgreesWithOracle":     testOracle,
+		"ReadAgreesWithOracle": testRead,
 		"SurvivesReopen":       testReopen,
 		"EveryKindOfValue":     testKinds,
 		"DropIsDurable":        testDrop,
@@ -103,6 +104,90 @@ func testOracle(t *testing.T, subject Subject) {
 		if d := querytest.Diff(run(t, s, q), want, ordered); d != "" {
 			t.Fatalf("query %d, stages %v, %v..%v: %s", i, q.Stages, q.From, q.To, d)
 		}
+	}
+}
+
+// testRead reads the rows of filters and compares them with the oracle's.
+func testRead(t *testing.T, subject Subject) {
+	rnd := rand.New(rand.NewPCG(17, 19))
+	s := subject.Open(t, t.TempDir())
+	defer closeStore(t, s)
+	datasets := []event.DatasetID{1, 2, 9}
+	var rows []querytest.Row
+	for round := range 3 {
+		batches := querytest.RandomBatches(rnd, 3000, datasets...)
+		append1(t, s, batches...)
+		rows = append(rows, querytest.Rows(batches...)...)
+		if round < 2 {
+			subject.Flush(t, s)
+		}
+	}
+	fields := []string{"name", "status", "error", "duration_ms", "rare.7", "absent", "$dataset"}
+	project := query.Project{Fields: query.FieldsNamed(append([]string{"$time", "$trace_id", "$span_id", "$parent_id"}, fields...)...)}
+	for i := range 100 {
+		q, _ := querytest.RandomQuery(rnd, datasets...)
+		for n, st := range q.Stages {
+			if _, ok := st.(query.Filter); !ok {
+				q.Stages = q.Stages[:n:n]
+				break
+			}
+		}
+		got := &query.Result{}
+		for _, f := range project.Fields {
+			got.Columns = append(got.Columns, f.Name)
+		}
+		text := func(id string) event.Value {
+			if id == "" {
+				return event.Value{}
+			}
+			return event.String(id)
+		}
+		seen := map[uint64]bool{}
+		var mu sync.Mutex
+		stats, err := s.Read(t.Context(), q, fields, func(r *store.Rows) error {
+			mu.Lock()
+			defer mu.Unlock()
+			for i, h := range r.Headers {
+				row := []event.Value{event.Int(h.Time), text(h.Trace.String()), text(h.Span.String()), text(h.Parent.String())}
+				for k := range fields {
+					v := r.Value(i, k)
+					if !v.Missing() && !r.Has[k] {
+						t.Errorf("query %d: %s is there and is not said to be", i, fields[k])
+					}
+					if v.Kind() == event.KindString {
+						v = event.String(strings.Clone(v.Str()))
+					}
+					row = append(row, v)
+				}
+				if got.Rows = append(got.Rows, row); seen[h.Seq] {
+					t.Errorf("query %d: seq %d comes twice", i, h.Seq)
+				}
+				seen[h.Seq] = true
+				if int64(h.Dataset) != row[len(row)-1].Int() {
+					t.Errorf("query %d: dataset %d in the header, %v in the field", i, h.Dataset, row[len(row)-1])
+				}
+			}
+			return nil
+		})
+		if err != nil || stats.RowsMatched != int64(len(got.Rows)) {
+			t.Fatalf("query %d: %d rows matched, %d read, %v", i, stats.RowsMatched, len(got.Rows), err)
+		}
+		filters := *q
+		filters.Stages = append(filters.Stages, project)
+		want, err := querytest.Oracle(&filters, rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := querytest.Diff(got, want, false); d != "" {
+			t.Fatalf("read %d, stages %v, %v..%v: %s", i, q.Stages, q.From, q.To, d)
+		}
+	}
+	enough := errors.New("enough")
+	if _, err := s.Read(t.Context(), &query.Query{}, nil, func(*store.Rows) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("the error of visit: %v", err)
+	}
+	if _, err := s.Read(t.Context(), &query.Query{Stages: []query.Stage{query.Limit{N: 1}}}, nil, nil); err == nil {
+		t.Error("a limit is taken for a filter")
 	}
 }
 

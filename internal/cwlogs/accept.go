@@ -1,0 +1,192 @@
+package cwlogs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/ingest"
+	"github.com/trefoil-o11y/trefoil/internal/meta"
+)
+
+// accept stores events of a stream together with the metrics that they drive, so that there is none
+// without the other, and then shows them to those who wait for them. The caller holds the lock of
+// the group's streams.
+func (s *Server) accept(ctx context.Context, g meta.LogGroup, stream string, events []inputLogEvent, now time.Time, d *found) error {
+	rules, err := s.rules.of(ctx, g)
+	if err != nil {
+		return err
+	}
+	b := event.NewBuilder()
+	defer b.Release()
+	more := size{events: int64(len(events))}
+	lambda := isLambda(g.Name)
+	for _, e := range events {
+		at := time.UnixMilli(e.timestamp).UnixNano()
+		d.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: stream, Dataset: g.ID}, e.message, lambda)
+		more.bytes += int64(len(e.message) + eventOverhead)
+		more.last = max(more.last, at)
+	}
+	batches := []*event.Batch{b.Batch()}
+	data := rules.metrics(stream, events)
+	if len(data) > 0 {
+		m, err := s.cfg.Metrics(ctx, g.Environment, data)
+		if err != nil {
+			return fmt.Errorf("metrics of log group %q: %w", g.Name, err)
+		}
+		batches = append(batches, m)
+	}
+	if err := s.cfg.Queue.Append(ctx, ingest.Logs, batches...); err != nil {
+		return retry(err)
+	}
+	s.size.add(g.Environment, g.ID, more)
+	rules.settle(events, now)
+	s.tails.publish(&g, stream, events, now)
+	s.deliveries.wake(g.ID)
+	return nil
+}
+
+// Datum is one value of a metric, Count times.
+type Datum struct {
+	Namespace, Metric, Unit string
+	// Dimensions are names and values, each name once.
+	Dimensions   [][2]string
+	Time         time.Time
+	Value, Count float64
+}
+
+// rules keeps what is to be done with the events of each group, as its objects in meta say.
+type rules struct {
+	meta *meta.DB
+
+	mu    sync.RWMutex // guards below
+	known map[event.DatasetID]*groupRules
+}
+
+// groupRules are the filters of a group. What they say does not change; who changes the group's
+// objects calls forget.
+type groupRules struct {
+	environment string
+	filters     []*metricFilter
+}
+
+func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
+	r.mu.RLock()
+	have := r.known[g.ID]
+	r.mu.RUnlock()
+	if have != nil {
+		return have, nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if have := r.known[g.ID]; have != nil {
+		return have, nil
+	}
+	objects, err := r.meta.LogObjectsIn(ctx, g.Environment, g.Name)
+	if err != nil {
+		return nil, fmt.Errorf("filters of log group %q: %w", g.Name, err)
+	}
+	out := &groupRules{environment: g.Environment}
+	for _, o := range objects {
+		if o.Kind != kindMetricFilter {
+			continue
+		}
+		d, err := decodeObject[metricFilterObject](o)
+		if err != nil {
+			return nil, err
+		}
+		f, err := newMetricFilter(d.is.FilterPattern, d.is.MetricTransformations[0])
+		if err != nil {
+			return nil, fmt.Errorf("stored metric filter %q: %w", o.Name, err)
+		}
+		out.filters = append(out.filters, f)
+	}
+	r.known[g.ID] = out
+	return out, nil
+}
+
+// forget has the rules of a group read again, and returns what is due of those that were known.
+func (r *rules) forget(id event.DatasetID) *groupRules {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.known[id]
+	delete(r.known, id)
+	return old
+}
+
+// each calls f for the rules of every group that are known.
+func (r *rules) each(f func(*groupRules)) {
+	r.mu.RLock()
+	var all []*groupRules
+	for _, g := range r.known {
+		all = append(all, g)
+	}
+	r.mu.RUnlock()
+	for _, g := range all {
+		f(g)
+	}
+}
+
+// settleEvery is how often default values are looked for, settleAfter how long a minute must have
+// been quiet to get its own.
+const (
+	settleEvery = 10 * time.Second
+	settleAfter = time.Minute
+)
+
+// Run delivers to subscriptions, reports default values of metrics and runs scheduled queries until
+// ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.follow(ctx) })
+	g.Go(func() error { return s.runSchedule(ctx) })
+	return g.Wait()
+}
+
+// follow does what the events that were accepted are the cause of.
+func (s *Server) follow(ctx context.Context) error {
+	if err := s.startDeliveries(ctx); err != nil {
+		return err
+	}
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			s.reportDefaults(ctx, now.Add(-settleAfter))
+		case <-ctx.Done():
+			close(s.tails.stopped)
+			// Minutes that are not over yet are reported too: nobody else knows of them.
+			s.reportDefaults(context.WithoutCancel(ctx), time.Now().Add(time.Hour))
+			s.deliveries.wait()
+			return nil
+		}
+	}
+}
+
+func (s *Server) reportDefaults(ctx context.Context, quiet time.Time) {
+	s.rules.each(func(g *groupRules) { s.report(ctx, g, quiet) })
+}
+
+// report stores the default values that are due for minutes without events since quiet.
+func (s *Server) report(ctx context.Context, g *groupRules, quiet time.Time) {
+	if g == nil {
+		return
+	}
+	data := g.defaults(quiet)
+	if len(data) == 0 {
+		return
+	}
+	b, err := s.cfg.Metrics(ctx, g.environment, data)
+	if err == nil {
+		err = s.cfg.Queue.Append(ctx, ingest.Logs, b)
+	}
+	if err != nil && !errors.Is(err, ingest.ErrClosed) {
+		s.cfg.Log.Error("store default values of metrics", "error", err)
+	}
+}

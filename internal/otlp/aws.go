@@ -1,0 +1,98 @@
+package otlp
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/trefoil-o11y/trefoil/internal/body"
+)
+
+// Limits of AWS's own endpoint for traces, which a request signed for it is held to.
+const (
+	maxAWSBody  = 5 << 20
+	maxAWSSpans = 10_000
+	maxAWSSpan  = 200 << 10
+)
+
+// ErrSignature is in the chain of what Config.AuthenticateAWS returns for a request whose signature
+// is not good.
+var ErrSignature = errors.New("signature is not accepted")
+
+// AWSTraces serves POST /v1/traces as X-Ray's endpoint does: signed with Signature Version 4.
+func (r *Receiver) AWSTraces() http.Handler {
+	return r.endpoint(func(w http.ResponseWriter, req *http.Request, asJSON bool, buffer *body.Buffer) error {
+		raw, err := buffer.Read(w, req, maxAWSBody)
+		if err != nil {
+			return awsBodyError(err)
+		}
+		environment, err := r.cfg.AuthenticateAWS(req, raw)
+		if errors.Is(err, ErrSignature) {
+			return &failure{http.StatusForbidden, codes.PermissionDenied, err.Error()}
+		}
+		if err != nil {
+			return err
+		}
+		text, err := buffer.Inflate(req.Header.Get("Content-Encoding"), raw, maxAWSBody)
+		if err != nil {
+			return awsBodyError(err)
+		}
+		if asJSON {
+			if text, err = fromJSON(text, traces.convert); err != nil {
+				return err
+			}
+		}
+		if err := checkAWS(text); err != nil {
+			return err
+		}
+		return r.store(req.Context(), environment, credentials{}, &traces, text)
+	})
+}
+
+// signed reports whether a request carries a signature of AWS's kind.
+func signed(r *http.Request) bool {
+	return strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256")
+}
+
+func awsBodyError(err error) error {
+	if errors.Is(err, body.ErrTooLarge) {
+		return &failure{http.StatusRequestEntityTooLarge, codes.ResourceExhausted, fmt.Sprintf("request body is larger than %d bytes", maxAWSBody)}
+	}
+	return errParse
+}
+
+// checkAWS fails for a request with too many spans or one that is too large.
+func checkAWS(msg []byte) error {
+	n := 0
+	var walk func(msg []byte, depth int) error
+	walk = func(msg []byte, depth int) error {
+		f := fields{buf: msg}
+		for f.next() {
+			if f.num != 2 && (depth > 0 || f.num != 1) || !f.is(wireBytes) {
+				continue
+			}
+			part := f.data()
+			switch {
+			case depth < 2:
+				if err := walk(part, depth+1); err != nil {
+					return err
+				}
+			case len(part) > maxAWSSpan:
+				return &failure{http.StatusBadRequest, codes.InvalidArgument, fmt.Sprintf("a span is larger than %d bytes", maxAWSSpan)}
+			default:
+				n++
+			}
+		}
+		return nil
+	}
+	if err := walk(msg, 0); err != nil {
+		return err
+	}
+	if n > maxAWSSpans {
+		return &failure{http.StatusBadRequest, codes.InvalidArgument, fmt.Sprintf("request has %d spans, %d are allowed", n, maxAWSSpans)}
+	}
+	return nil
+}

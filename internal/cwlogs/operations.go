@@ -73,6 +73,12 @@ func (s *Server) operations() map[string]awsapi.Operation {
 		"UpdateLookupTable":             awsapi.Op(s.updateLookupTable),
 		"DeleteLookupTable":             awsapi.Op(s.deleteLookupTable),
 		"DescribeLookupTables":          awsapi.Op(s.describeLookupTables),
+		"CreateScheduledQuery":          awsapi.Op(s.createScheduledQuery),
+		"GetScheduledQuery":             awsapi.Op(s.getScheduledQuery),
+		"UpdateScheduledQuery":          awsapi.Op(s.updateScheduledQuery),
+		"DeleteScheduledQuery":          awsapi.Op(s.deleteScheduledQuery),
+		"ListScheduledQueries":          awsapi.Op(s.listScheduledQueries),
+		"GetScheduledQueryHistory":      awsapi.Op(s.getScheduledQueryHistory),
 	}
 }
 

@@ -154,6 +154,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 // follow does what the events that were accepted are the cause of.
 func (s *Server) follow(ctx context.Context) error {
+	if err := s.recoverExports(ctx); err != nil {
+		return err
+	}
 	if err := s.startDeliveries(ctx); err != nil {
 		return err
 	}
@@ -168,6 +171,7 @@ func (s *Server) follow(ctx context.Context) error {
 			// Minutes that are not over yet are reported too: nobody else knows of them.
 			s.reportDefaults(context.WithoutCancel(ctx), time.Now().Add(time.Hour))
 			s.deliveries.wait()
+			s.exports.stop()
 			return nil
 		}
 	}

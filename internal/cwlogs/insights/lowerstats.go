@@ -19,8 +19,6 @@ type binState struct {
 	field string
 	nanos bool // the field is in nanoseconds
 	by    []string
-	// other are the fields of the aggregates.
-	other []string
 }
 
 // groupable returns a value for grouping: equal numbers are one, whatever their type.

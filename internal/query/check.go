@@ -141,6 +141,10 @@ func checkExpr(e Expr, depth int, inTrace bool) error {
 		if e.Re == nil || e.Group < 0 || e.Group > e.Re.NumSubexp() {
 			return fmt.Errorf("capture of group %d does not fit its regular expression", e.Group)
 		}
+	case Cut:
+		if e.Index < 0 || e.Index+1 >= len(e.Parts) {
+			return fmt.Errorf("part %d of %d literals is not between two of them", e.Index, len(e.Parts))
+		}
 	case Captures:
 		if e.Re == nil {
 			return fmt.Errorf("captures without a regular expression")

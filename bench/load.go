@@ -239,12 +239,26 @@ func (b *bench) udp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cpu, err := s.stop()
+	// The server's own counters must tell the same.
+	text, err := ask(ctx, "http://"+s.HTTP+"/api/status", nil, "")
 	if err != nil {
 		return err
 	}
-	if found > d.count {
-		return fmt.Errorf("%d documents are there, %d were sent", found, d.count)
+	var status struct {
+		Daemon struct {
+			Received, Spilled int
+			Rejected          map[string]int
+		} `json:"xray_daemon"`
+	}
+	if err := json.Unmarshal(text, &status); err != nil {
+		return err
+	}
+	if c := status.Daemon; c.Received-c.Spilled != found || c.Received > d.count || len(c.Rejected) > 0 {
+		return fmt.Errorf("%d documents of %d are there, the server counts %+v", found, d.count, c)
+	}
+	cpu, err := s.stop()
+	if err != nil {
+		return err
 	}
 	b.put("udp", "on the wire", float64(out.bytes)/float64(d.count), "B a document", "")
 	b.put("udp", "rate", float64(d.count)/out.wall.Seconds(), "/s", "")

@@ -490,3 +490,52 @@ func TestTracesCommand(t *testing.T) {
 		t.Errorf("sampling:\n%s", out)
 	}
 }
+
+// TestXRayDatagrams sends 5,000 datagrams of 2 KB a second: all arrive, all are counted, and all are
+// there after the server is killed.
+func TestXRayDatagrams(t *testing.T) {
+	s := serve(t)
+	conn, err := net.DialUDP("udp", nil, udpAddress(t, s.XRay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const rate, count = 5000, 15_000
+	began := time.Now()
+	pad := strings.Repeat("x", 1800)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for sent := 0; sent < count; <-tick.C {
+		for due := min(count, int(time.Since(began).Seconds()*rate)); sent < due; sent++ {
+			if _, err := fmt.Fprintf(conn, "{\"format\":\"json\",\"version\":1}\n{\"name\":\"udp\",\"id\":\"%016x\",\"trace_id\":\"1-%08x-%024x\",\"start_time\":%.3f,\"end_time\":%.3f,\"metadata\":{\"default\":{\"pad\":%q}}}",
+				sent+1, began.Unix(), sent+1, float64(began.UnixMilli())/1000, float64(began.UnixMilli()+1)/1000, pad); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stored := func() error {
+		rows, err := s.tryRows("xray", `{"calculations":[{"op":"COUNT"}]}`)
+		if err != nil {
+			return err
+		}
+		if got := fmt.Sprint(rows); got != fmt.Sprintf("[map[COUNT:%d]]", count) {
+			return fmt.Errorf("%s of %d documents", got, count)
+		}
+		return nil
+	}
+	eventually(t, 20*time.Second, "every document is there", stored)
+	var status struct {
+		Daemon struct {
+			Received, Spilled int
+			Rejected          map[string]int
+		} `json:"xray_daemon"`
+	}
+	if err := s.get("/api/status", &status); err != nil || status.Daemon.Received != count || status.Daemon.Spilled != 0 || len(status.Daemon.Rejected) != 0 {
+		t.Errorf("counters %+v, %v", status.Daemon, err)
+	}
+	s.kill()
+	s.start()
+	if err := stored(); err != nil {
+		t.Errorf("after kill -9: %v", err)
+	}
+}

@@ -276,6 +276,14 @@ type statusJSON struct {
 	Events      int64        `json:"events"`
 	DiskBytes   int64        `json:"disk_bytes"`
 	Newest      *string      `json:"newest_event_at,omitempty"`
+	Daemon      daemonJSON   `json:"xray_daemon"`
+}
+
+// daemonJSON counts the datagrams of the X-Ray port since the start.
+type daemonJSON struct {
+	Received int64            `json:"received"`
+	Rejected map[string]int64 `json:"rejected"`
+	Spilled  int64            `json:"spilled"`
 }
 
 func (s *Server) sources() []sourceJSON {
@@ -291,11 +299,11 @@ func (s *Server) sources() []sourceJSON {
 }
 
 func (s *Server) status(*http.Request) (any, error) {
-	u := s.cfg.Store.Usage()
+	u, daemon := s.cfg.Store.Usage(), s.cfg.XRay.Counters()
 	out := statusJSON{
 		Version: s.cfg.Version, StartedAt: timeText(s.started), Environment: s.cfg.Environment, Auth: s.cfg.Auth, Addresses: s.cfg.Addresses,
 		Account: s.cfg.Account, Region: s.cfg.Region, Sources: s.sources(), Events: u.Events, DiskBytes: u.DiskBytes,
-		Newest: optionalTime(u.Newest),
+		Newest: optionalTime(u.Newest), Daemon: daemonJSON{daemon.Received, daemon.Rejected, daemon.Spilled},
 	}
 	return out, nil
 }

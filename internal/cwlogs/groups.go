@@ -108,6 +108,8 @@ type logGroupRow struct {
 	LogGroupClass             string `json:"logGroupClass"`
 	LogGroupARN               string `json:"logGroupArn"`
 	DeletionProtectionEnabled *bool  `json:"deletionProtectionEnabled,omitempty"`
+	BearerTokenAuthentication bool   `json:"bearerTokenAuthenticationEnabled,omitempty"`
+	DataProtectionStatus      string `json:"dataProtectionStatus,omitempty"`
 }
 
 type describeLogGroupsOutput struct {
@@ -162,10 +164,22 @@ func (s *Server) describeLogGroups(ctx context.Context, r *awsapi.Request, in de
 	if err != nil {
 		return out, err
 	}
+	bearer, err := s.flagged(ctx, r.Caller.Environment, flagBearer)
+	if err != nil {
+		return out, err
+	}
+	policies, err := s.cfg.Meta.LogObjects(ctx, r.Caller.Environment, kindDataProtection)
+	if err != nil {
+		return out, err
+	}
+	protected := map[string]string{}
+	for _, p := range policies {
+		protected[p.Scope] = "ACTIVATED"
+	}
 	for _, g := range list {
 		arn := groupARN(&r.Caller, g.Name)
 		row := logGroupRow{
-			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*", MetricFilterCount: filters[g.Name],
+			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*", MetricFilterCount: filters[g.Name], BearerTokenAuthentication: bearer[g.Name], DataProtectionStatus: protected[g.Name],
 			KMSKeyID: g.KMSKeyID, LogGroupClass: g.Class, LogGroupARN: arn,
 		}
 		// AWS leaves these two out of the answer to a pattern.
@@ -246,8 +260,12 @@ func (s *Server) listLogGroups(ctx context.Context, r *awsapi.Request, in listLo
 				matches = matches || strings.Contains(g.Name, a)
 			}
 		}
-		// No group has field indexes here, so asking for some finds none.
-		if !matches || in.LogGroupClass != "" && g.Class != in.LogGroupClass || len(in.FieldIndexNames) > 0 {
+		if !matches || in.LogGroupClass != "" && g.Class != in.LogGroupClass {
+			continue
+		}
+		if ok, err := s.indexed(ctx, r, g, in.FieldIndexNames); err != nil {
+			return out, err
+		} else if !ok {
 			continue
 		}
 		if len(in.LogGroupTags) > 0 {
@@ -278,20 +296,10 @@ type protectionInput struct {
 
 func (s *Server) putDeletionProtection(ctx context.Context, r *awsapi.Request, in protectionInput) (none, error) {
 	var c check
-	if in.LogGroupIdentifier == "" {
-		c.fault("null", "logGroupIdentifier", "Member must not be null")
-	}
 	if in.DeletionProtectionEnabled == nil {
 		c.fault("null", "deletionProtectionEnabled", "Member must not be null")
 	}
-	if err := c.err(); err != nil {
-		return none{}, err
-	}
-	name, err := c.oneName("", in.LogGroupIdentifier)
-	if err := errors.Join(err, c.err()); err != nil {
-		return none{}, err
-	}
-	g, err := s.group(ctx, r, name)
+	g, err := s.identifiedGroup(ctx, r, &c, in.LogGroupIdentifier)
 	if err != nil {
 		return none{}, err
 	}

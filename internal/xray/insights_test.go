@@ -142,6 +142,17 @@ func TestInsights(t *testing.T) {
 	if fmt.Sprint(names) != "map[cart :0 front :1 front client:1]" {
 		t.Errorf("impact graph %v", names)
 	}
+	// A forecast is the band that insights judge by.
+	series := f.ok(t, "/TimeSeriesServiceStatistics", fmt.Sprintf(`{"StartTime":%d,"EndTime":%d,"Period":60,"ForecastStatistics":true,"EntitySelectorExpression":"service(id(name: \"cart\"))"}`, insightBase+60*failsFrom, insightBase+60*failsFrom+120))["TimeSeriesServiceStatistics"].([]any)
+	if len(series) != 2 {
+		t.Fatalf("series %v", series)
+	}
+	for k, high := range []float64{3, 3} {
+		r := series[k].(map[string]any)
+		if band := r["ServiceForecastStatistics"].(map[string]any); band["FaultCountHigh"] != high || band["FaultCountLow"] != 0.0 || r["ServiceSummaryStatistics"].(map[string]any)["FaultStatistics"].(map[string]any)["TotalCount"] != 12.0 {
+			t.Errorf("minute %d of the series: %v", k, r)
+		}
+	}
 	if n := len(f.ok(t, "/InsightSummaries", window(""))["InsightSummaries"].([]any)); n != 0 {
 		t.Errorf("%d insights of the last month", n)
 	}

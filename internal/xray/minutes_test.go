@@ -198,6 +198,10 @@ func (m *maker) row(trace, parent string, at, long float64, kind, service string
 		set("peer.service", makerServices...)
 		set("aws.remote.service", "DynamoDB", "AWS.SDK.SQS", "cart")
 		set("rpc.system", "aws-api", "grpc")
+		if m.chance(15) {
+			m.b.SetString("aws.span.kind", "LOCAL_ROOT")
+			m.b.SetString("aws.local.service", service)
+		}
 		set("aws.table_name", "users", "orders")
 		set("db.system", "postgresql", "redis")
 		set("db.name", "main")

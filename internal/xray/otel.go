@@ -119,7 +119,7 @@ func (t *trace) otel() []retrievedSpan {
 	var docs []*entity
 	t.each(func(e *entity) {
 		switch {
-		case e.inferred:
+		case e.inferred, e.synthetic:
 		case e.span != nil:
 			fields, _ := e.span.fields.(spanMap)
 			add(fields[event.FieldTime].Int(), otelOfSpan(fields, e))

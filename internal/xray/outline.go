@@ -15,7 +15,7 @@ import (
 // placeFields are the fields of a span that say where in the service graph it belongs.
 var placeFields = []string{
 	"span.kind", "aws.account_id", "aws.ecs.launchtype", "aws.local.service", "aws.queue.url", "aws.queue_url", "aws.remote.service", "aws.service",
-	"aws.table_name", "cloud.account.id", "cloud.platform", "db.connection_string", "db.name", "db.namespace", "db.system", "db.system.name",
+	"aws.span.kind", "aws.table_name", "cloud.account.id", "cloud.platform", "db.connection_string", "db.name", "db.namespace", "db.system", "db.system.name",
 	"http.host", "name", "net.peer.name", "peer.service", "rpc.service", "rpc.system", "server.address", "service.name", "service_name",
 }
 
@@ -58,6 +58,8 @@ func (o *outliner) Get(name string) event.Value {
 type template struct {
 	document
 	otlp, event *span
+	// local is the service of a call that is the first of it in a trace, else empty.
+	local string
 }
 
 // document is span.document for the current row, without what places nothing in the graph.
@@ -92,6 +94,9 @@ func (o *outliner) document(otlp bool) *document {
 	d.start, d.end = seconds(h.Time), seconds(h.Time+int64(ms*1e6))
 	d.http.status = o.span.status()
 	o.span.flagsTo(d)
+	if place.local != "" {
+		return localRoot(d, place.local)
+	}
 	return d
 }
 
@@ -108,6 +113,9 @@ func (o *outliner) place(hasParent bool) *template {
 	d.span, d.sub = p.event, o.span.kind != "server" && hasParent
 	o.span.nameTo(d)
 	o.span.awsTo(d)
+	if o.span.localRoot() {
+		p.local = strings.Clone(o.span.text("aws.local.service"))
+	}
 	d.name, d.origin = strings.Clone(d.name), strings.Clone(d.origin)
 	for _, list := range [][]event.Field{d.aws, d.sql} {
 		for i := range list {
@@ -164,6 +172,9 @@ func (s *Server) outlines(ctx context.Context, q *query.Query, stats *query.Stat
 	}
 	for key, links := range c.links {
 		for _, d := range c.docs[key.trace] {
+			if d.synthetic {
+				d = d.children[0]
+			}
 			if d.id == key.span && d.span != nil {
 				d.links = links
 			}

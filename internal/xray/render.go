@@ -172,6 +172,9 @@ func (t *trace) renderMade(e *entity) json.RawMessage {
 		}
 		b.object("annotations", a)
 	}
+	if e.span != nil {
+		b.object("metadata", spanMetadata(e))
+	}
 	var links []json.RawMessage
 	for _, l := range e.links {
 		var x builder
@@ -190,6 +193,30 @@ func (t *trace) renderMade(e *entity) json.RawMessage {
 		b.add("subsegments", array(subs))
 	}
 	return join(b.list)
+}
+
+// metadataPrefix begins the names of attributes that hold the metadata of a namespace as JSON.
+const metadataPrefix = "aws.xray.metadata."
+
+// spanMetadata is the metadata of a span: what its attributes hold for X-Ray and, for a segment,
+// what it was made in.
+func spanMetadata(e *entity) builder {
+	var b, made builder
+	fields, _ := e.span.fields.(spanMap)
+	for _, name := range sortedKeys(fields) {
+		if ns, ok := strings.CutPrefix(name, metadataPrefix); ok {
+			if raw := json.RawMessage(fields[name].Str()); json.Valid(raw) {
+				b.add(ns, raw)
+			} else {
+				b.add(ns, valueJSON(fields[name]))
+			}
+		}
+		if !e.sub && strings.HasPrefix(name, "telemetry.") || !e.sub && strings.HasPrefix(name, "service.") {
+			made.add("otel.resource."+name, valueJSON(fields[name]))
+		}
+	}
+	b.object("default", made)
+	return b
 }
 
 func (h httpPart) builder() builder {

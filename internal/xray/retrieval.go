@@ -5,11 +5,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
 const (
@@ -145,21 +147,17 @@ func (s *Server) listRetrieved(ctx context.Context, r *awsapi.Request, in listRe
 // A document with parts that came by themselves is put together unless that is too long.
 func (t *trace) pieces() []retrievedSpan {
 	out := []retrievedSpan{}
-	var add func(e *entity)
-	add = func(e *entity) {
+	for _, e := range t.segments {
 		if doc := t.render(e); len(doc) <= maxRetrieved || e.raw == "" {
 			out = append(out, retrievedSpan{e.id.String(), string(doc)})
-			return
+			continue
 		}
 		out = append(out, retrievedSpan{e.id.String(), e.raw})
 		e.walk(func(c *entity) {
-			if c.attached && c != e {
+			if c.attached && c != e && c.raw != "" {
 				out = append(out, retrievedSpan{c.id.String(), c.raw})
 			}
 		})
-	}
-	for _, e := range t.segments {
-		add(e)
 	}
 	return out
 }
@@ -183,7 +181,14 @@ func (s *Server) retrieval(ctx context.Context, r *awsapi.Request, token string)
 
 type retrievedService struct {
 	Service serviceOut
-	Links   []empty
+	Links   []retrievedLink
+}
+
+// retrievedLink tells of the links of a service's part of a trace to other traces.
+type retrievedLink struct {
+	ReferenceType       string
+	SourceTraceID       string   `json:"SourceTraceId"`
+	DestinationTraceIDs []string `json:"DestinationTraceIds"`
 }
 
 type retrievedGraphOut struct {
@@ -200,14 +205,60 @@ func (s *Server) retrievedGraph(ctx context.Context, r *awsapi.Request, in listR
 	if x.Cancelled {
 		return out, nil
 	}
-	g, err := s.graphOf(ctx, tenantOf(r), ids)
+	t := tenantOf(r)
+	var stats query.Stats
+	traces, err := s.load(ctx, t, ids, time.Time{}, time.Time{}, outline, &stats)
 	if err != nil {
 		return nil, fmt.Errorf("read retrieved traces: %w", err)
 	}
+	links := map[string][]retrievedLink{}
+	g := newGraph(t.account)
+	for _, id := range ids {
+		if tr := traces[id]; tr != nil {
+			g.add(tr)
+			for _, l := range tr.linked(t.account) {
+				links[l.service] = append(links[l.service], retrievedLink{"LINK", id.XRay(), l.traces})
+			}
+		}
+	}
+	if err := s.resolve(ctx, t, g, time.Time{}, time.Time{}, &stats); err != nil {
+		return nil, fmt.Errorf("follow the links of retrieved traces: %w", err)
+	}
 	for _, svc := range g.services() {
-		out.Services = append(out.Services, retrievedService{svc, []empty{}})
+		list := links[svc.Name+" "+svc.Type]
+		if list == nil {
+			list = []retrievedLink{}
+		}
+		out.Services = append(out.Services, retrievedService{svc, list})
 	}
 	return out, nil
+}
+
+// linked are the traces that a service's part of a trace has links to.
+type linked struct {
+	service string // name and type
+	traces  []string
+}
+
+func (t *trace) linked(account string) []linked {
+	var out []linked
+	t.each(func(e *entity) {
+		n := e.segment.node(account)
+		service := n.name + " " + n.kind
+		for _, l := range e.links {
+			if e.inferred {
+				continue
+			}
+			i := slices.IndexFunc(out, func(x linked) bool { return x.service == service })
+			if i < 0 {
+				i, out = len(out), append(out, linked{service: service})
+			}
+			if id := l.trace.XRay(); !slices.Contains(out[i].traces, id) {
+				out[i].traces = append(out[i].traces, id)
+			}
+		}
+	})
+	return out
 }
 
 func (s *Server) cancelRetrieval(ctx context.Context, r *awsapi.Request, in retrievalToken) (*empty, error) {

@@ -121,21 +121,28 @@ func (s *Server) reachIn(ctx context.Context, t tenant, r traceRange, before tim
 	if err != nil {
 		return false, err
 	}
-	return s.window(ctx, t, r, from.Add(-lookback), before, after, query.TraceIn{IDs: ids}, stats, visit)
+	return s.window(ctx, t, r, from.Add(-lookback), before, after, ids, stats, visit)
 }
 
-// window visits the traces of a range that began in [lo, hi) and have a part there for which
-// where, if it is not nil, holds. It reports whether visit always returned true.
-func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, where query.Expr, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+// window visits the traces of a range that began in [lo, hi), of those of a set unless it is nil.
+// It reports whether visit always returned true.
+func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, of map[event.TraceID]struct{}, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
 	if r.hint != nil {
 		ids, err := s.tracesIn(ctx, t, lo, hi.Add(lookback), r.hint, stats)
 		if err != nil {
 			return false, err
 		}
+		if of != nil {
+			maps.DeleteFunc(ids, func(id event.TraceID, _ struct{}) bool { _, ok := of[id]; return !ok })
+		}
 		if len(ids) <= chunkTraces {
 			return s.windowOf(ctx, t, r, lo, hi, after, ids, stats, visit)
 		}
-		where = query.All(where, query.TraceIn{IDs: ids})
+		of = ids
+	}
+	var where query.Expr
+	if of != nil {
+		where = query.TraceIn{IDs: of}
 	}
 	found, err := s.candidates(ctx, t, lo, hi, where, stats)
 	if err != nil {

@@ -36,6 +36,7 @@ type document struct {
 	start, end float64 // epoch seconds; end is 0 while in progress
 	inProgress bool
 	sub        bool // a subsegment
+	synthetic  bool // a segment around a span, see localRoot
 	namespace  string
 
 	isError, fault, throttle bool

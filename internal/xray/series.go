@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/query"
@@ -58,9 +59,7 @@ func (s *Server) getTimeSeries(ctx context.Context, r *awsapi.Request, in timeSe
 			return nil, filterError(err)
 		}
 	}
-	service, isService := sel.(filterexpr.Service)
-	edge, isEdge := sel.(filterexpr.Edge)
-	if in.ForecastStatistics && !isService {
+	if _, ok := sel.(filterexpr.Service); in.ForecastStatistics && !ok {
 		return nil, awsapi.Errorf(codeInvalidRequest, "ForecastStatistics needs an EntitySelectorExpression that chooses a service.")
 	}
 	t := tenantOf(r)
@@ -68,6 +67,52 @@ func (s *Server) getTimeSeries(ctx context.Context, r *awsapi.Request, in timeSe
 	if err != nil {
 		return nil, err
 	}
+	buckets, err := s.series(ctx, t, from, to, period, where, sel)
+	if err != nil {
+		return nil, err
+	}
+	past := map[int64]*tally{}
+	if in.ForecastStatistics {
+		if past, err = s.series(ctx, t, from.Add(-baseMinutes*time.Minute), from, period, where, sel); err != nil {
+			return nil, err
+		}
+	}
+	out := &timeSeriesOut{TimeSeriesServiceStatistics: []timeSeriesRow{}}
+	for k, b := range buckets {
+		st := b.stats()
+		row := timeSeriesRow{Timestamp: float64(k), ResponseTimeHistogram: histogram(b.responses)}
+		if _, ok := sel.(filterexpr.Service); ok {
+			row.ServiceSummaryStatistics = &st
+		} else {
+			row.EdgeSummaryStatistics = &st
+		}
+		if in.ForecastStatistics {
+			row.ServiceForecastStatistics = forecast(b.total, k, past, buckets)
+		}
+		out.TimeSeriesServiceStatistics = append(out.TimeSeriesServiceStatistics, row)
+	}
+	slices.SortFunc(out.TimeSeriesServiceStatistics, func(a, b timeSeriesRow) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	return out, nil
+}
+
+// forecast is the band in which the faults of n requests in a bucket are expected after the hour
+// before it.
+func forecast(n int, bucket int64, series ...map[int64]*tally) *forecastOut {
+	requests, faults := 0, 0
+	for _, part := range series {
+		for k, c := range part {
+			if k >= bucket-baseMinutes*60 && k < bucket {
+				requests, faults = requests+c.total, faults+c.faults
+			}
+		}
+	}
+	low, high := band(n, requests, faults)
+	return &forecastOut{FaultCountHigh: int(math.Ceil(high)), FaultCountLow: int(math.Floor(low))}
+}
+
+// series returns what a selector chooses by the bucket in which it begins; nil chooses the edges from
+// clients.
+func (s *Server) series(ctx context.Context, t tenant, from, to time.Time, period int64, where query.Expr, sel filterexpr.Node) (map[int64]*tally, error) {
 	g := newGraph(t.account)
 	g.bucket, g.from, g.to = period, seconds(from.UnixNano()), seconds(to.UnixNano())
 	var stats query.Stats
@@ -80,49 +125,24 @@ func (s *Server) getTimeSeries(ctx context.Context, r *awsapi.Request, in timeSe
 			tallyOf(buckets, bucket).merge(c)
 		}
 	}
-	if isService {
+	if service, ok := sel.(filterexpr.Service); ok {
 		for k, c := range g.nodes {
 			if chosen(service.Node, k.place) {
 				add(k.bucket, c)
 			}
 		}
-	} else {
-		for k, c := range g.edges {
-			client := k.source.kind == filterexpr.TypeClient
-			if k.link || isEdge && (!chosen(edge.Source, k.source) || !chosen(edge.Target, k.target) || client && edge.Source.Type != filterexpr.TypeClient) || !isEdge && !client {
-				continue
-			}
+		return buckets, nil
+	}
+	edge, isEdge := sel.(filterexpr.Edge)
+	for k, c := range g.edges {
+		client := k.source.kind == filterexpr.TypeClient
+		switch {
+		case k.link:
+		case !isEdge && client, isEdge && chosen(edge.Source, k.source) && chosen(edge.Target, k.target) && (!client || edge.Source.Type == filterexpr.TypeClient):
 			add(k.bucket, c)
 		}
 	}
-	out := &timeSeriesOut{TimeSeriesServiceStatistics: []timeSeriesRow{}}
-	total, faults := 0, 0
-	for _, b := range buckets {
-		total, faults = total+b.total, faults+b.faults
-	}
-	for k, b := range buckets {
-		st := b.stats()
-		row := timeSeriesRow{Timestamp: float64(k), ResponseTimeHistogram: histogram(b.responses)}
-		if isService {
-			row.ServiceSummaryStatistics = &st
-		} else {
-			row.EdgeSummaryStatistics = &st
-		}
-		if in.ForecastStatistics {
-			row.ServiceForecastStatistics = forecast(b.total, float64(faults+1)/float64(total+2))
-		}
-		out.TimeSeriesServiceStatistics = append(out.TimeSeriesServiceStatistics, row)
-	}
-	slices.SortFunc(out.TimeSeriesServiceStatistics, func(a, b timeSeriesRow) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
-	return out, nil
-}
-
-// forecast is the band in which the faults of n requests are expected at a rate p, three
-// deviations to both sides, at least up to three.
-func forecast(n int, p float64) *forecastOut {
-	mean := float64(n) * p
-	dev := 3 * math.Sqrt(mean*(1-p))
-	return &forecastOut{FaultCountHigh: max(3, int(math.Ceil(mean+dev))), FaultCountLow: max(0, int(math.Floor(mean-dev)))}
+	return buckets, nil
 }
 
 // chosen reports whether a selector chooses a node, by its name or that of its segments.

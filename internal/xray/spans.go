@@ -1,6 +1,7 @@
 package xray
 
 import (
+	"crypto/sha256"
 	"net"
 	"net/url"
 	"strconv"
@@ -66,14 +67,15 @@ func (s *span) outgoing() bool {
 // shapeFields are the fields of a span that its document is made of, annotations aside.
 var shapeFields = []string{
 	event.FieldTime, event.FieldSeq, event.FieldTrace, event.FieldSpan, event.FieldParent,
-	"aws.account_id", "aws.ecs.launchtype", "aws.local.service", "aws.operation", "aws.queue.url", "aws.queue_url", "aws.region", "aws.remote.service",
-	"aws.requestId", "aws.request_id", "aws.service", "aws.table_name", "client.address", "cloud.account.id", "cloud.availability_zone",
-	"cloud.platform", "db.connection_string", "db.name", "db.namespace", "db.query.text", "db.statement", "db.system", "db.system.name", "db.user",
-	"duration_ms", "enduser.id", "error", "exception.message", "exception.type", "host.id", "http.client_ip", "http.host", "http.method",
+	"aws.account_id", "aws.ecs.cluster.arn", "aws.ecs.container.arn", "aws.ecs.launchtype", "aws.ecs.task.arn", "aws.ecs.task.family", "aws.local.service", "aws.operation", "aws.queue.url", "aws.queue_url", "aws.region", "aws.remote.service",
+	"aws.requestId", "aws.request_id", "aws.service", "aws.span.kind", "aws.table_name", "client.address", "cloud.account.id", "cloud.availability_zone",
+	"cloud.platform", "container.id", "container.name", "db.connection_string", "db.name", "db.namespace", "db.query.text", "db.statement", "db.system", "db.system.name", "db.user",
+	"duration_ms", "enduser.id", "error", "exception.message", "exception.type", "host.id", "host.image.id", "host.type", "http.client_ip", "http.host", "http.method",
 	"http.request.method", "http.response.body.size", "http.response.status_code", "http.response_content_length", "http.route", "http.scheme",
-	"http.server_name", "http.status_code", "http.target", "http.url", "http.user_agent", "meta.annotation_type", "meta.signal_type", "name",
+	"http.server_name", "http.status_code", "http.target", "k8s.cluster.name", "k8s.pod.name", "http.url", "http.user_agent", "meta.annotation_type", "meta.signal_type", "name",
 	"net.host.name", "net.host.port", "net.peer.ip", "net.peer.name", "net.peer.port", "net.sock.peer.addr", "network.peer.address", "peer.service",
-	"request.host", "request.path", "response.status_code", "rpc.method", "rpc.service", "rpc.system", "server.address", "server.port", "service.name",
+	"request.host", "request.path", "response.status_code", "rpc.method", "rpc.service", "rpc.system", "server.address", "server.port", "service.instance.id", "service.name",
+	"service.namespace", "service.version",
 	"service_name", "span.kind", "status_code", "status_message", "telemetry.sdk.language", "telemetry.sdk.name", "trace.link.span_id",
 	"trace.link.trace_id", "url.full", "url.path", "url.query", "url.scheme", "user_agent.original",
 }
@@ -111,7 +113,31 @@ func (s *span) document(c *spanCollector) *document {
 			d.annotations = append(d.annotations, event.Field{Name: name, Value: row[name]})
 		}
 	}
+	if s.localRoot() {
+		d = localRoot(d, s.text("aws.local.service"))
+	}
 	return d
+}
+
+// localRoot reports whether the span is a call that is the first of its service in the trace.
+func (s *span) localRoot() bool {
+	return s.outgoing() && s.text("aws.span.kind") == "LOCAL_ROOT" && s.text("aws.local.service") != ""
+}
+
+// localRoot puts the document of a call into a segment of the service that makes it, which has no
+// span of its own.
+func localRoot(d *document, service string) *document {
+	sum := sha256.Sum256(append(d.trace[:], d.id[:]...))
+	top := &document{
+		span: d.span, synthetic: true, trace: d.trace, parent: d.parent, seq: d.seq, name: cleanName(service), start: d.start, end: d.end,
+		isError: d.isError, fault: d.fault, throttle: d.throttle, origin: d.origin, children: []*document{d},
+	}
+	copy(top.id[:], sum[8:])
+	d.parent, d.sub, d.origin = top.id, true, ""
+	if d.namespace == "" {
+		d.namespace = "remote"
+	}
+	return top
 }
 
 // annotated reports whether a field of a span is an attribute of its user's.
@@ -121,7 +147,7 @@ func annotated(name string) bool {
 		"span.num_events", "span.num_links", "library.name", "library.version":
 		return false
 	}
-	for _, p := range []string{"$", "meta.", "trace.", "telemetry.", "exception.", "process.", "scope.", "resource."} {
+	for _, p := range []string{"$", "meta.", "trace.", "telemetry.", "aws.xray.", "exception.", "process.", "scope.", "resource."} {
 		if strings.HasPrefix(name, p) {
 			return false
 		}
@@ -278,8 +304,33 @@ func (s *span) awsTo(d *document) {
 		aws("account_id", "aws.account_id")
 	} else {
 		aws("account_id", "cloud.account.id")
-		aws("ec2.instance_id", "host.id")
-		aws("ec2.availability_zone", "cloud.availability_zone")
+		switch platform := s.text("cloud.platform"); platform {
+		case "aws_ec2", "aws_elastic_beanstalk":
+			aws("ec2.instance_id", "host.id")
+			aws("ec2.availability_zone", "cloud.availability_zone")
+			aws("ec2.instance_size", "host.type")
+			aws("ec2.ami_id", "host.image.id")
+			if platform == "aws_elastic_beanstalk" {
+				aws("elastic_beanstalk.environment_name", "service.namespace")
+				aws("elastic_beanstalk.version_label", "service.version")
+				aws("elastic_beanstalk.deployment_id", "service.instance.id")
+			}
+		case "aws_ecs":
+			aws("ecs.availability_zone", "cloud.availability_zone")
+			aws("ecs.cluster_arn", "aws.ecs.cluster.arn")
+			aws("ecs.container", "container.name")
+			aws("ecs.container_arn", "aws.ecs.container.arn")
+			aws("ecs.container_id", "container.id")
+			aws("ecs.launch_type", "aws.ecs.launchtype")
+			aws("ecs.task_arn", "aws.ecs.task.arn")
+			aws("ecs.task_family", "aws.ecs.task.family")
+		case "aws_eks":
+			aws("ec2.instance_id", "host.id")
+			aws("ec2.availability_zone", "cloud.availability_zone")
+			aws("eks.cluster_name", "k8s.cluster.name")
+			aws("eks.container_id", "container.id")
+			aws("eks.pod", "k8s.pod.name")
+		}
 		if !strings.HasPrefix(s.text("cloud.platform"), "aws_") {
 			d.aws = nil
 		}

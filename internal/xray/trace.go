@@ -227,7 +227,7 @@ func (t *trace) measure() {
 	}
 	t.each(func(e *entity) {
 		t.start = min(t.start, e.start)
-		if !e.inferred {
+		if !e.inferred && !e.synthetic {
 			t.spans++
 		}
 		if e.inProgress || e.sub && e.http.traced && len(e.calls) == 0 {

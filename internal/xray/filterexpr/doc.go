@@ -32,6 +32,6 @@
 // values and none is equal. Strings are compared with regard to case, times after rounding
 // to milliseconds.
 //
-// Known differences from AWS: texts of errors are ours; coldstart is an addition; insight.id and
-// insight.category are accepted and never set; annotations may be used inside braces.
+// Known differences from AWS: texts of errors are ours; coldstart, insight.id and insight.category
+// are additions; annotations may be used inside braces.
 package filterexpr

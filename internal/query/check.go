@@ -94,11 +94,12 @@ func checkStage(s Stage) error {
 			return fmt.Errorf("limit %d is negative", s.N)
 		}
 	case Distinct:
-		for _, e := range s.By {
-			if err := CheckExpr(e); err != nil {
+		for _, k := range s.Keys {
+			if err := CheckExpr(k.By); err != nil {
 				return err
 			}
 		}
+		return checkExprs(s.By)
 	case Project:
 		for _, f := range s.Fields {
 			if err := CheckExpr(f.Value); err != nil {
@@ -273,7 +274,10 @@ func (q *Query) TraceSets(find func(Exists) (Expr, error)) (*Query, error) {
 			}
 			out.Stages[i] = s
 		case Distinct:
-			s.By = each(s.By)
+			s.By, s.Keys = each(s.By), slices.Clone(s.Keys)
+			for j := range s.Keys {
+				s.Keys[j].By = sub(s.Keys[j].By)
+			}
 			out.Stages[i] = s
 		case Unnest:
 			s.List = sub(s.List)

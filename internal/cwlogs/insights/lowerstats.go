@@ -259,14 +259,17 @@ func (l *lowering) rate(c Call, add func(query.Agg) query.Expr) value {
 }
 
 func (l *lowering) dedup(c Dedup) {
-	l.sort()
 	var by []query.Expr
 	for _, p := range c.Paths {
 		v := l.path(p)
 		l.scalar(v, p.Span, "dedup")
 		by = append(by, groupable(v))
 	}
-	l.add(query.Distinct{By: by, KeepMissing: true})
+	d := query.Distinct{By: by, KeepMissing: true}
+	if !l.ordered {
+		d.Keys = l.order // so that only the rows that stay need be put in order
+	}
+	l.add(d)
 	l.late, l.deduped = "dedup", true
 }
 

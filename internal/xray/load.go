@@ -135,24 +135,37 @@ const (
 	outline
 )
 
+// outlined are the fields and parts of rows that outlines of traces have, see filterexpr.
+var outlined = map[string]bool{
+	"ok": true, "error": true, "fault": true, "throttle": true, "partial": true, "inferred": true, "root": true, "responsetime": true, "duration": true, "http.status": true,
+	"name": true, "type": true, "remote": true, "index": true, "first": true, "last": true, "coverage": true, "account.id": true,
+	filterexpr.FieldNode: true, filterexpr.FieldValue: true, filterexpr.PartService: true, filterexpr.PartEdge: true,
+	filterexpr.SourcePrefix + "name": true, filterexpr.SourcePrefix + "type": true, filterexpr.SourcePrefix + "account.id": true, filterexpr.SourcePrefix + filterexpr.FieldNode: true,
+	filterexpr.TargetPrefix + "name": true, filterexpr.TargetPrefix + "type": true, filterexpr.TargetPrefix + "account.id": true, filterexpr.TargetPrefix + filterexpr.FieldNode: true,
+	"rootcause.fault.service": true, "rootcause.error.service": true, "rootcause.responsetime.service": true,
+	"rootcause.fault.entity": true, "rootcause.error.entity": true, "rootcause.responsetime.entity": true,
+	"insight.id": true, "insight.category": true,
+}
+
 // detailOf returns what a condition on traces needs to be read of them.
 func detailOf(where query.Expr) detail {
 	d := outline
 	query.Walk(where, func(e query.Expr) bool {
+		name := ""
 		switch e := e.(type) {
 		case query.Exists:
-			switch {
-			case e.Over == (query.Part{Name: filterexpr.PartAnnotation}):
-				d = whole
-			case d == outline:
-				d = shape
-			}
+			part, _ := e.Over.(query.Part)
+			name = part.Name
 		case query.Field:
-			switch e.Name {
-			case "ok", "error", "fault", "throttle", "partial", "inferred", "root", "responsetime", "duration", "http.status":
-			default:
-				d = min(d, shape)
-			}
+			name = e.Name
+		default:
+			return true
+		}
+		switch {
+		case name == filterexpr.PartAnnotation:
+			d = whole
+		case !outlined[name]:
+			d = min(d, shape)
 		}
 		return true
 	})

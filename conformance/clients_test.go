@@ -114,6 +114,15 @@ func TestLogsCLI(t *testing.T) {
 // TestLogsBoto3 is L4.
 func TestLogsBoto3(t *testing.T) { serve(t).python("logs_walk.py") }
 
+// TestInsightsBoto3 is L9: the corpora of the language through boto3.
+func TestInsightsBoto3(t *testing.T) {
+	corpora, err := filepath.Abs("../internal/cwlogs/testdata/insights")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t).python("insights_walk.py", corpora)
+}
+
 // TestWatchtower is L5: watchtower's own tests, from its source distribution.
 func TestWatchtower(t *testing.T) {
 	s := serve(t)

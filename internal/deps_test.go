@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 		"internal/xray/filterexpr",
 	},
 	"internal/cwlogs": {
-		"internal/awsapi", "internal/cwlogs/filterpattern", "internal/cwlogs/insights", "internal/event", "internal/ingest", "internal/jsonscan", "internal/meta",
+		"internal/awsapi", "internal/body", "internal/cwlogs/filterpattern", "internal/cwlogs/insights", "internal/event", "internal/ingest", "internal/jsonscan", "internal/meta",
 		"internal/query", "internal/store", "internal/syntax",
 	},
 	"internal/cwmetrics": {"internal/awsapi", "internal/body", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store"},

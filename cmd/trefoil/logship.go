@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,12 +25,29 @@ type awsClient struct {
 	accessKeyID, secret string
 }
 
-// call posts in as JSON; target is the X-Amz-Target of a JSON 1.1 operation or, when it begins
-// with a slash, the path of a REST-JSON one. The code of a vendor's error is returned as such.
-func (c awsClient) call(ctx context.Context, target string, in any) (code string, err error) {
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 256 << 20
+
+// vendorError is an answer that is an error, in the vendor's terms.
+type vendorError struct {
+	Type         string `json:"__type"`
+	Message      string `json:"message"`
+	CompileError *struct {
+		Location struct{ StartCharOffset, EndCharOffset int }
+		Message  string
+	} `json:"queryCompileError"`
+}
+
+// Error implements error.
+func (e *vendorError) Error() string { return e.Type + ": " + e.Message }
+
+// ask posts in as JSON and decodes the answer into out, unless that is nil; target is the
+// X-Amz-Target of a JSON 1.1 operation or, when it begins with a slash, the path of a REST-JSON one.
+// An error of the server's is a *vendorError in the error's chain.
+func (c awsClient) ask(ctx context.Context, target string, in, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
-		return "", err
+		return err
 	}
 	path, service := "/", "logs"
 	if strings.HasPrefix(target, "/") {
@@ -37,7 +55,7 @@ func (c awsClient) call(ctx context.Context, target string, in any) (code string
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return err
 	}
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	if path == "/" {
@@ -45,28 +63,38 @@ func (c awsClient) call(ctx context.Context, target string, in any) (code string
 	}
 	sum := sha256.Sum256(body)
 	if err := v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: c.accessKeyID, SecretAccessKey: c.secret}, r, hex.EncodeToString(sum[:]), service, server.Region, time.Now()); err != nil {
-		return "", err
+		return err
 	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return "", err
+		return err
 	}
 	if res.StatusCode == http.StatusOK {
-		return "", nil
+		if out == nil {
+			return nil
+		}
+		return json.Unmarshal(text, out)
 	}
-	var e struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-	}
+	var e vendorError
 	if json.Unmarshal(text, &e) != nil || e.Type == "" {
-		return "", fmt.Errorf("%s: %s", target, res.Status)
+		return fmt.Errorf("%s: %s", target, res.Status)
 	}
-	return e.Type, fmt.Errorf("%s: %s: %s", target, e.Type, e.Message)
+	return fmt.Errorf("%s: %w", target, &e)
+}
+
+// call is ask without a look at the answer; the code of a vendor's error is returned as such.
+func (c awsClient) call(ctx context.Context, target string, in any) (code string, err error) {
+	err = c.ask(ctx, target, in, nil)
+	var e *vendorError
+	if errors.As(err, &e) {
+		return e.Type, err
+	}
+	return "", err
 }
 
 type logEvent struct {

@@ -19,6 +19,7 @@ type cli struct {
 	Demo     demoCmd     `cmd:"" help:"Run the server, the Cruddur app and some traffic, and print links to look at."`
 	Run      runCmd      `cmd:"" help:"Run a command with every endpoint variable set and its output captured as a log group."`
 	Env      envCmd      `cmd:"" help:"Print the endpoint variables, for eval."`
+	Logs     logsCmd     `cmd:"" help:"Ask log groups of a running server, in the language of Logs Insights."`
 	Traces   tracesCmd   `cmd:"" help:"List traces of a running server that satisfy a filter expression."`
 	Sampling samplingCmd `cmd:"" help:"Tell which X-Ray sampling rule of a running server decides on a request."`
 	Inspect  inspectCmd  `cmd:"" help:"Print what a segment of the data folder holds."`

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
@@ -137,8 +139,17 @@ const (
 	settleAfter = time.Minute
 )
 
-// Run delivers to subscriptions and reports default values of metrics until ctx ends.
+// Run delivers to subscriptions, reports default values of metrics and runs scheduled queries until
+// ctx ends.
 func (s *Server) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.follow(ctx) })
+	g.Go(func() error { return s.runSchedule(ctx) })
+	return g.Wait()
+}
+
+// follow does what the events that were accepted are the cause of.
+func (s *Server) follow(ctx context.Context) error {
 	if err := s.startDeliveries(ctx); err != nil {
 		return err
 	}

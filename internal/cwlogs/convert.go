@@ -27,6 +27,8 @@ type found struct {
 	fields []event.Field
 	trace  event.TraceID
 	span   event.SpanID
+	// about are fields that every message of a call has.
+	about []event.Field
 
 	json  jsonscan.Scanner
 	names []byte // those that are not just a key
@@ -40,6 +42,9 @@ func (d *found) add(b *event.Builder, h event.Header, message []byte, lambda boo
 	b.Add(h)
 	for i := range d.fields {
 		b.Set(d.fields[i].Name, d.fields[i].Value)
+	}
+	for _, f := range d.about {
+		b.Set(f.Name, f.Value)
 	}
 	b.SetStringBytes([]byte(fieldMessage), message)
 	b.SetString(fieldSignal, "log")

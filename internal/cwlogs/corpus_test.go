@@ -242,6 +242,12 @@ func (c *corpus) agree(t *testing.T, env insights.Env, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if strings.Contains(text, "limit any") { // any rows will do
+		if len(got.Rows) != len(want) {
+			t.Errorf("%s\nthe store has %d rows, the oracle %d", text, len(got.Rows), len(want))
+		}
+		return
+	}
 	if d := querytest.Diff(got, want, true); d != "" {
 		t.Errorf("%s\nthe store and the oracle differ: %s", text, d)
 	}

@@ -37,10 +37,11 @@ type Config struct {
 
 // Server answers the API. Its methods may be called at once from many goroutines.
 type Server struct {
-	cfg  Config
-	http http.Handler
-	runs *runs
-	size *sizes
+	cfg      Config
+	http     http.Handler
+	runs     *runs
+	schedule *scheduler
+	size     *sizes
 
 	rules      rules
 	tails      tails
@@ -55,7 +56,7 @@ type Server struct {
 // metric filters work once Run runs.
 func New(cfg Config) *Server {
 	s := &Server{
-		cfg: cfg, runs: newRuns(cfg.Meta), size: newSizes(),
+		cfg: cfg, runs: newRuns(cfg.Meta), schedule: newScheduler(), size: newSizes(),
 		rules:      rules{meta: cfg.Meta, known: map[event.DatasetID]*groupRules{}},
 		tails:      tails{all: map[*tail]bool{}, stopped: make(chan struct{})},
 		deliveries: deliveries{client: &http.Client{}, workers: map[deliveryKey]*delivery{}},

@@ -108,6 +108,8 @@ type logGroupRow struct {
 	LogGroupClass             string `json:"logGroupClass"`
 	LogGroupARN               string `json:"logGroupArn"`
 	DeletionProtectionEnabled *bool  `json:"deletionProtectionEnabled,omitempty"`
+	BearerTokenAuthentication bool   `json:"bearerTokenAuthenticationEnabled,omitempty"`
+	DataProtectionStatus      string `json:"dataProtectionStatus,omitempty"`
 }
 
 type describeLogGroupsOutput struct {
@@ -162,10 +164,14 @@ func (s *Server) describeLogGroups(ctx context.Context, r *awsapi.Request, in de
 	if err != nil {
 		return out, err
 	}
+	bearer, err := s.flagged(ctx, r.Caller.Environment, flagBearer)
+	if err != nil {
+		return out, err
+	}
 	for _, g := range list {
 		arn := groupARN(&r.Caller, g.Name)
 		row := logGroupRow{
-			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*", MetricFilterCount: filters[g.Name],
+			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*", MetricFilterCount: filters[g.Name], BearerTokenAuthentication: bearer[g.Name],
 			KMSKeyID: g.KMSKeyID, LogGroupClass: g.Class, LogGroupARN: arn,
 		}
 		// AWS leaves these two out of the answer to a pattern.
@@ -278,20 +284,10 @@ type protectionInput struct {
 
 func (s *Server) putDeletionProtection(ctx context.Context, r *awsapi.Request, in protectionInput) (none, error) {
 	var c check
-	if in.LogGroupIdentifier == "" {
-		c.fault("null", "logGroupIdentifier", "Member must not be null")
-	}
 	if in.DeletionProtectionEnabled == nil {
 		c.fault("null", "deletionProtectionEnabled", "Member must not be null")
 	}
-	if err := c.err(); err != nil {
-		return none{}, err
-	}
-	name, err := c.oneName("", in.LogGroupIdentifier)
-	if err := errors.Join(err, c.err()); err != nil {
-		return none{}, err
-	}
-	g, err := s.group(ctx, r, name)
+	g, err := s.identifiedGroup(ctx, r, &c, in.LogGroupIdentifier)
 	if err != nil {
 		return none{}, err
 	}

@@ -31,6 +31,9 @@ func (r *rig) group(lines ...string) {
 	r.t.Helper()
 	r.call("CreateLogGroup", `{"logGroupName":"g"}`, nil)
 	r.stream("g", "s")
+	if len(lines) == 0 {
+		return
+	}
 	var events []inEvent
 	for i, l := range lines {
 		events = append(events, inEvent{now() + int64(i), l})
@@ -164,6 +167,35 @@ func TestGetLogRecord(t *testing.T) {
 	r.refused("GetLogRecord", `{"logRecordPointer":"`+ptr+`"}`, "ResourceNotFoundException", "The specified log record does not exist.")
 	r.call("DeleteLogGroup", `{"logGroupName":"g"}`, nil)
 	r.refused("GetLogRecord", `{"logRecordPointer":"`+ptr+`"}`, "ResourceNotFoundException", "The specified log record does not exist.")
+}
+
+func TestEntities(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	put := func(entity string) (out struct {
+		RejectedEntityInfo    *struct{ ErrorType string }
+		RejectedLogEventsInfo any
+	}) {
+		t.Helper()
+		r.call("PutLogEvents", fmt.Sprintf(`{"logGroupName":"g","logStreamName":"s","entity":%s,"logEvents":[{"timestamp":%d,"message":"m"}]}`, entity, now()), &out)
+		return out
+	}
+	if out := put(`{"keyAttributes":{"Type":"Service","Name":"api","Environment":"prod"},"attributes":{"Host":"h1","n":5}}`); out.RejectedEntityInfo != nil {
+		t.Errorf("rejected: %+v", out)
+	}
+	for entity, want := range map[string]string{
+		`{}`: "MissingRequiredFields", `{"keyAttributes":{"Type":"Service"}}`: "InvalidKeyAttributes", `{"keyAttributes":{"Type":"Service","Color":"red"}}`: "InvalidKeyAttributes",
+		`{"keyAttributes":{"Type":"Service","Name":"` + strings.Repeat("x", 513) + `"}}`:                                                          "EntitySizeTooLarge",
+		`{"keyAttributes":{"Type":"a","Name":"b"},"attributes":{"1":"","2":"","3":"","4":"","5":"","6":"","7":"","8":"","9":"","10":"","11":""}}`: "InvalidAttributes",
+	} {
+		if out := put(entity); out.RejectedEntityInfo == nil || out.RejectedEntityInfo.ErrorType != want || out.RejectedLogEventsInfo != nil {
+			t.Errorf("%s: %+v, want %s", entity, out, want)
+		}
+	}
+	rows, _ := r.query(`{"logGroupName":"g",` + anyTime + `,"queryString":"stats count(*) as n by @entity.KeyAttributes.Name as name, @entity.Attributes.Host as host | sort n"}`)
+	if rows != "name=api host=h1 n=1\nn=5" {
+		t.Errorf("rows %s", rows)
+	}
 }
 
 func TestGetLogGroupFields(t *testing.T) {

@@ -42,6 +42,9 @@ func (s *Server) operations() map[string]awsapi.Operation {
 		"PutSubscriptionFilter":         awsapi.Op(s.putSubscriptionFilter),
 		"DescribeSubscriptionFilters":   awsapi.Op(s.describeSubscriptionFilters),
 		"DeleteSubscriptionFilter":      awsapi.Op(s.deleteSubscriptionFilter),
+		"PutBearerTokenAuthentication":  awsapi.Op(s.putBearerTokenAuthentication),
+		"AssociateKmsKey":               awsapi.Op(s.associateKMSKey),
+		"DisassociateKmsKey":            awsapi.Op(s.disassociateKMSKey),
 		"PutDestination":                awsapi.Op(s.putDestination),
 		"PutDestinationPolicy":          awsapi.Op(s.putDestinationPolicy),
 		"DescribeDestinations":          awsapi.Op(s.describeDestinations),
@@ -70,6 +73,12 @@ func (s *Server) operations() map[string]awsapi.Operation {
 		"UpdateLookupTable":             awsapi.Op(s.updateLookupTable),
 		"DeleteLookupTable":             awsapi.Op(s.deleteLookupTable),
 		"DescribeLookupTables":          awsapi.Op(s.describeLookupTables),
+		"CreateScheduledQuery":          awsapi.Op(s.createScheduledQuery),
+		"GetScheduledQuery":             awsapi.Op(s.getScheduledQuery),
+		"UpdateScheduledQuery":          awsapi.Op(s.updateScheduledQuery),
+		"DeleteScheduledQuery":          awsapi.Op(s.deleteScheduledQuery),
+		"ListScheduledQueries":          awsapi.Op(s.listScheduledQueries),
+		"GetScheduledQueryHistory":      awsapi.Op(s.getScheduledQueryHistory),
 	}
 }
 

@@ -35,6 +35,7 @@ type inputLogEvent struct {
 type putLogEventsInput struct {
 	LogGroupName, LogStreamName string
 	LogEvents                   []inputLogEvent
+	entity                      entity
 	*lines
 }
 
@@ -54,6 +55,7 @@ func (l *lines) release() {
 	clear(l.events)
 	clear(l.found.fields[:cap(l.found.fields)])
 	l.events = l.events[:0]
+	l.found.about = nil
 	l.json.Reset(nil)
 	l.found.json.Reset(nil)
 	if l.json.Held()+l.found.json.Held()+cap(l.found.names) <= keepText {
@@ -115,6 +117,8 @@ func (d *putDecoder) member(name []byte) bool {
 			return d.Word("null")
 		}
 		return d.mismatch("logEvents")
+	case is(name, "entity"):
+		return d.entity()
 	case is(name, "logGroupName"):
 		return d.name("logGroupName", &d.in.LogGroupName)
 	case is(name, "logStreamName"):
@@ -213,8 +217,9 @@ type rejectedInfo struct {
 }
 
 type putLogEventsOutput struct {
-	NextSequenceToken     string        `json:"nextSequenceToken"`
-	RejectedLogEventsInfo *rejectedInfo `json:"rejectedLogEventsInfo,omitempty"`
+	NextSequenceToken     string              `json:"nextSequenceToken"`
+	RejectedLogEventsInfo *rejectedInfo       `json:"rejectedLogEventsInfo,omitempty"`
+	RejectedEntityInfo    *rejectedEntityInfo `json:"rejectedEntityInfo,omitempty"`
 }
 
 // sequenceToken returns what used to order the calls of a stream: 56 digits, which nothing
@@ -306,6 +311,10 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	}
 	if events[len(events)-1].timestamp-events[0].timestamp > maxSpan.Milliseconds() {
 		return out, invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
+	}
+	in.found.about = in.entity.fields
+	if fault := in.entity.fault(); fault != "" {
+		in.found.about, out.RejectedEntityInfo = nil, &rejectedEntityInfo{fault}
 	}
 	return out, s.accept(ctx, g, in.LogStreamName, events, now, &in.found)
 }

@@ -200,7 +200,7 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 
 // query runs a plan over what is left of its groups.
 func (s *Server) query(ctx context.Context, environment string, p *insights.Plan) (*query.Result, error) {
-	q := &query.Query{Datasets: []event.DatasetID{}, From: p.From, To: p.To.Add(time.Millisecond), Stages: p.Stages, Counted: true}
+	q := &query.Query{Datasets: []event.DatasetID{}, From: p.From, To: p.To.Add(time.Millisecond), Stages: p.Stages, Counted: p.Counted}
 	for _, g := range p.Groups {
 		q.Datasets = append(q.Datasets, g.Dataset)
 	}

@@ -123,7 +123,9 @@ func TestMetricFilters(t *testing.T) {
 		t.Errorf("by metric: %+v", out)
 	}
 	r.refused("DescribeMetricFilters", `{"metricName":"Errors"}`, "InvalidParameterException", "Both metricName")
-	var groups struct{ LogGroups []struct{ MetricFilterCount int } }
+	var groups struct {
+		LogGroups []struct{ MetricFilterCount int }
+	}
 	r.call("DescribeLogGroups", `{}`, &groups)
 	if groups.LogGroups[0].MetricFilterCount != 3 {
 		t.Errorf("%d metric filters are counted, want 3", groups.LogGroups[0].MetricFilterCount)
@@ -146,7 +148,7 @@ func TestEmbeddedMetrics(t *testing.T) {
 	}
 	r.put("g", "s",
 		line(`{"Namespace":"E","Dimensions":[["Service"],[]],"Metrics":[{"Name":"Time","Unit":"Milliseconds"},{"Name":"Absent"}]}`, `,"Service":"a","Time":[1,2,3.5]`),
-		line(`{"Namespace":"E","Dimensions":[["Service"]],"Metrics":[{"Name":"Time"}]}`, `,"Service":7,"Time":100`),        // a dimension that is no text
+		line(`{"Namespace":"E","Dimensions":[["Service"]],"Metrics":[{"Name":"Time"}]}`, `,"Service":7,"Time":100`),      // a dimension that is no text
 		line(`{"Namespace":"E","Dimensions":[["Service"]],"Metrics":[{"Name":"Time"}]}`, `,"Service":"a","Time":"long"`), // a value that is no number
 		line(`{"Namespace":"E","Dimensions":[[]],"Metrics":[{"Name":"Time","Unit":"Parsecs"}]}`, `,"Time":100`),
 		inEvent{now(), `{"_aws": broken`},

@@ -39,16 +39,17 @@ func unstamp(ns int64) time.Time {
 	return at(ns)
 }
 
-// CreateInsightsRun remembers a run that begins.
+// CreateInsightsRun remembers a run that begins. Runs and results can be made again, so that no
+// call about them waits for the disk.
 func (db *DB) CreateInsightsRun(ctx context.Context, r InsightsRun) error {
-	_, err := db.sql.ExecContext(ctx, `INSERT INTO insights_runs (id, environment, account, query, log_groups, status, created_at, ended_at, statistics, error, rows, bytes)
+	_, err := db.quick.ExecContext(ctx, `INSERT INTO insights_runs (id, environment, account, query, log_groups, status, created_at, ended_at, statistics, error, rows, bytes)
 		VALUES (?, ?, ?, ?, ?, ?, ?, 0, '{}', '', 0, 0)`, r.ID, r.Environment, r.Account, r.Query, r.Groups, r.Status, stamp(r.Created))
 	return err
 }
 
 // EndInsightsRun remembers how a run ended, with its result, in one step.
 func (db *DB) EndInsightsRun(ctx context.Context, r InsightsRun, pages []ResultPage) error {
-	return db.tx(ctx, func(tx *sql.Tx) error {
+	return inTx(ctx, db.quick, func(tx *sql.Tx) error {
 		if err := changed(tx.ExecContext(ctx, `UPDATE insights_runs SET status = ?, ended_at = ?, statistics = ?, error = ?, rows = ?, bytes = ? WHERE id = ?`,
 			r.Status, stamp(r.Ended), r.Statistics, r.Error, r.Rows, r.Bytes, r.ID)); err != nil {
 			return err
@@ -66,11 +67,11 @@ func (db *DB) EndInsightsRun(ctx context.Context, r InsightsRun, pages []ResultP
 // error, and returns all runs, the oldest first.
 func (db *DB) RecoverInsightsRuns(ctx context.Context, status, message string, cut ...string) ([]InsightsRun, error) {
 	for _, c := range cut {
-		if _, err := db.sql.ExecContext(ctx, `UPDATE insights_runs SET status = ?, error = ?, ended_at = ? WHERE status = ?`, status, message, now(), c); err != nil {
+		if _, err := db.quick.ExecContext(ctx, `UPDATE insights_runs SET status = ?, error = ?, ended_at = ? WHERE status = ?`, status, message, now(), c); err != nil {
 			return nil, err
 		}
 	}
-	rows, err := db.sql.QueryContext(ctx, `SELECT id, environment, account, query, log_groups, status, created_at, ended_at, statistics, error, rows, bytes
+	rows, err := db.quick.QueryContext(ctx, `SELECT id, environment, account, query, log_groups, status, created_at, ended_at, statistics, error, rows, bytes
 		FROM insights_runs ORDER BY created_at, id`)
 	return list(rows, err, func(r *sql.Rows) (InsightsRun, error) {
 		var x InsightsRun
@@ -83,7 +84,7 @@ func (db *DB) RecoverInsightsRuns(ctx context.Context, status, message string, c
 
 // DeleteInsightsRuns forgets runs and their results.
 func (db *DB) DeleteInsightsRuns(ctx context.Context, ids []string) error {
-	return db.tx(ctx, func(tx *sql.Tx) error {
+	return inTx(ctx, db.quick, func(tx *sql.Tx) error {
 		for _, id := range ids {
 			if _, err := tx.ExecContext(ctx, `DELETE FROM insights_runs WHERE id = ?`, id); err != nil {
 				return err
@@ -95,7 +96,7 @@ func (db *DB) DeleteInsightsRuns(ctx context.Context, ids []string) error {
 
 // InsightsResult returns the pages of a run's result that hold the rows from first up to last.
 func (db *DB) InsightsResult(ctx context.Context, run string, first, last int) ([]ResultPage, error) {
-	rows, err := db.sql.QueryContext(ctx, `SELECT first_row, body FROM insights_results WHERE run_id = ? AND first_row < ? AND first_row >=
+	rows, err := db.quick.QueryContext(ctx, `SELECT first_row, body FROM insights_results WHERE run_id = ? AND first_row < ? AND first_row >=
 		coalesce((SELECT max(first_row) FROM insights_results WHERE run_id = ? AND first_row <= ?), 0) ORDER BY first_row`, run, last, run, first)
 	return list(rows, err, func(r *sql.Rows) (ResultPage, error) {
 		var p ResultPage

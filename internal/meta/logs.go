@@ -84,6 +84,11 @@ func (db *DB) SetLogGroupProtection(ctx context.Context, id event.DatasetID, pro
 	return changed(db.sql.ExecContext(ctx, `UPDATE log_groups SET deletion_protection = ? WHERE dataset_id = ?`, protected, id))
 }
 
+// SetLogGroupKMSKey keeps the id of a log group's key; empty is none.
+func (db *DB) SetLogGroupKMSKey(ctx context.Context, id event.DatasetID, key string) error {
+	return changed(db.sql.ExecContext(ctx, `UPDATE log_groups SET kms_key_id = ? WHERE dataset_id = ?`, key, id))
+}
+
 // LogStreamCounts returns how many streams each group of an environment has; groups without
 // streams are left out.
 func (db *DB) LogStreamCounts(ctx context.Context, environment string) (map[event.DatasetID]int, error) {

@@ -35,6 +35,9 @@ var migrations embed.FS
 // DB is the metadata. Its methods may be called at once from many goroutines.
 type DB struct {
 	sql *sql.DB
+	// quick does not wait for the disk: what it commits survives the process, and the machine once
+	// sql commits something or the log is taken over. It is for what can be made again.
+	quick *sql.DB
 
 	mu       sync.RWMutex // guards below
 	datasets map[datasetKey]Dataset
@@ -46,14 +49,21 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("open metadata: %w", err)
 	}
-	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{"_pragma": {
-		"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)",
-	}, "_txlock": {"immediate"}}.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("open metadata %s: %w", path, err)
+	open := func(synchronous string) (*sql.DB, error) {
+		dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: url.Values{"_pragma": {
+			"journal_mode(WAL)", "synchronous(" + synchronous + ")", "busy_timeout(10000)", "foreign_keys(1)",
+		}, "_txlock": {"immediate"}}.Encode()}
+		db, err := sql.Open("sqlite", dsn.String())
+		if err != nil {
+			return nil, fmt.Errorf("open metadata %s: %w", path, err)
+		}
+		db.SetMaxOpenConns(4)
+		return db, nil
 	}
-	db.SetMaxOpenConns(4)
+	db, err := open("FULL")
+	if err != nil {
+		return nil, err
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -65,11 +75,15 @@ func Open(ctx context.Context, path string) (*DB, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate metadata %s: %w", path, err), db.Close())
 	}
-	return &DB{sql: db, datasets: map[datasetKey]Dataset{}}, nil
+	quick, err := open("NORMAL")
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &DB{sql: db, quick: quick, datasets: map[datasetKey]Dataset{}}, nil
 }
 
 // Close releases the database.
-func (db *DB) Close() error { return db.sql.Close() }
+func (db *DB) Close() error { return errors.Join(db.quick.Close(), db.sql.Close()) }
 
 // Ping reports whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.sql.PingContext(ctx) }
@@ -79,8 +93,10 @@ func now() int64 { return time.Now().UnixNano() }
 func at(ns int64) time.Time { return time.Unix(0, ns).UTC() }
 
 // tx runs f in a transaction.
-func (db *DB) tx(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := db.sql.BeginTx(ctx, nil)
+func (db *DB) tx(ctx context.Context, f func(*sql.Tx) error) error { return inTx(ctx, db.sql, f) }
+
+func inTx(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

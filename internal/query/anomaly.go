@@ -138,9 +138,11 @@ func (s Relevance) check() error {
 }
 
 const (
-	// relevanceFields is how many fields are looked at, relevanceValues how many values of one.
-	relevanceFields = 1000
-	relevanceValues = 1000
+	// relevanceFields is how many fields are looked at, relevanceValues how many values of one,
+	// relevanceNumbers up to how many numbers of one and side are exact.
+	relevanceFields  = 1000
+	relevanceNumbers = 1000
+	relevanceValues  = 1000
 	// fewNumbers is up to how many different numbers each is a value of its own.
 	fewNumbers   = 20
 	contributors = 5
@@ -202,12 +204,15 @@ func (o *relevanceOp) add(name string, v event.Value, side int) {
 	f.present[side]++
 	if n, ok := looseNumber(v); ok {
 		f.numeric[side]++
-		f.numbers[side].add(0, n, 1)
+		p := f.numbers[side]
+		if p.add(0, n, 1); len(p.n[0].vals) > relevanceNumbers {
+			p.toSketch(&p.n[0])
+		}
 	}
 	if f.many {
 		return
 	}
-	text := v.Text()
+	text := cutText(v.Text(), 200)
 	c, ok := f.counts[text]
 	if !ok {
 		if len(f.counts) >= relevanceValues {
@@ -322,7 +327,7 @@ func (f *relevance) contributors(total [2]float64) event.Value {
 			b = append(b, ',')
 		}
 		b = append(b, `{"value":`...)
-		b = appendJSON(b, cutText(v.text, 200))
+		b = appendJSON(b, v.text)
 		b = append(b, `,"conditional":`+share(v.here)+`,"baseline":`+share(v.there)+"}"...)
 	}
 	return event.String(string(append(b, ']')))

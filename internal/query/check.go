@@ -36,6 +36,9 @@ func checkStage(s Stage) error {
 		}
 		return CheckExpr(s.Value)
 	case Aggregate:
+		if s.Max < 0 {
+			return fmt.Errorf("aggregate of at most %d groups", s.Max)
+		}
 		seen := map[string]bool{}
 		name := func(n string) error {
 			if n == "" || seen[n] {

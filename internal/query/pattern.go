@@ -16,6 +16,9 @@ import (
 // form; texts are grouped by what comes of it. Then the Patterns stage joins templates that differ
 // in few words, as Drain does with lines.
 
+// MaxTemplates is the number of templates that a query for patterns should group by at most.
+const MaxTemplates = 50_000
+
 // templateFunctions are the functions of the first step.
 var templateFunctions = map[string]function{
 	"template": {1, 1, text(func(s string) event.Value { return event.String(template(s)) })},
@@ -25,18 +28,43 @@ var templateFunctions = map[string]function{
 
 const (
 	// maxTemplate is the length in bytes to which a text is looked at.
-	maxTemplate = 4096
-	// maxTemplates is how many templates a Patterns stage takes.
+	maxTemplate = 2048
+	// maxTemplates is how many rows a Patterns stage takes.
 	maxTemplates = 200_000
 	// maxCandidates is how many patterns of one length and first word a template is compared with.
 	maxCandidates = 300
 )
 
-func isWordByte(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || isDigit(c) || c >= 0x80 || strings.IndexByte("_-.:/@+%", c) >= 0
-}
+// What a byte is in a text: part of a word, and of these what parts compounds, digits and letters.
+const (
+	inWord = 1 << iota
+	joint
+	digit
+	letter
+)
 
-func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+var byteKind = func() (kinds [256]uint8) {
+	for c := range 256 {
+		switch b := byte(c); {
+		case b >= '0' && b <= '9':
+			kinds[c] = inWord | digit
+		case b|0x20 >= 'a' && b|0x20 <= 'z':
+			kinds[c] = inWord | letter
+		case b >= 0x80:
+			kinds[c] = inWord
+		case strings.IndexByte("_-.:/@+%", b) >= 0:
+			kinds[c] = inWord | joint
+		}
+	}
+	return kinds
+}()
+
+func isWordByte(c byte) bool { return byteKind[c]&inWord != 0 }
+
+func isDigit(c byte) bool { return byteKind[c]&digit != 0 }
+
+// isJoint reports whether c parts compounds.
+func isJoint(c byte) bool { return byteKind[c]&joint != 0 }
 
 func template(s string) string {
 	cut := len(s) > maxTemplate
@@ -59,16 +87,19 @@ func template(s string) string {
 			i = end
 			continue
 		}
-		word := s[start:i]
-		core := strings.TrimRight(strings.TrimLeft(word, ":."), ".:-/")
-		at := strings.Index(word, core)
-		if core == "" {
-			b = append(b, word...)
-			continue
+		// Punctuation at the ends is none of the word's.
+		from, to := start, i
+		for from < to && (s[from] == ':' || s[from] == '.') {
+			from++
 		}
-		b = append(b, word[:at]...)
-		b = appendWord(b, core)
-		b = append(b, word[at+len(core):]...)
+		for to > from && (s[to-1] == ':' || s[to-1] == '.' || s[to-1] == '-' || s[to-1] == '/') {
+			to--
+		}
+		b = append(b, s[start:from]...)
+		if from < to {
+			b = appendWord(b, s[from:to])
+		}
+		b = append(b, s[to:i]...)
 	}
 	if cut {
 		b = append(b, "…"...)
@@ -153,20 +184,31 @@ func timeAt(s string, start int) (marker string, end int) {
 }
 
 func isMonth(s string) bool {
-	return len(s) > 3 && strings.Contains("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", s[:3]) && s[3] == ' '
+	return len(s) > 3 && s[3] == ' ' && strings.Contains("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec", s[:3])
 }
 
 // appendWord appends what the template has for a word that neither begins nor ends in punctuation.
 func appendWord(b []byte, w string) []byte {
-	digits := false
+	var kinds uint8
+	colons, at := 0, -1
 	for i := range len(w) {
-		digits = digits || isDigit(w[i])
+		kinds |= byteKind[w[i]]
+		switch w[i] {
+		case ':':
+			colons++
+		case '@':
+			at = i
+		}
 	}
-	if at := strings.IndexByte(w, '@'); at > 0 && strings.IndexByte(w[at:], '.') > 1 && !strings.ContainsAny(w, "/:") {
+	if kinds&(digit|joint) == 0 {
+		return append(b, w...)
+	}
+	digits := kinds&digit != 0
+	if at > 0 && strings.IndexByte(w[at:], '.') > 1 && !strings.ContainsAny(w, "/:") {
 		return append(b, "<Email>"...)
 	}
 	if !digits {
-		if len(w) > 2 && strings.Count(w, ":") >= 2 {
+		if len(w) > 2 && colons >= 2 {
 			if _, err := netip.ParseAddr(w); err == nil {
 				return append(b, "<IP>"...)
 			}
@@ -194,13 +236,13 @@ func appendWord(b []byte, w string) []byte {
 	}
 	// A compound: its parts one by one.
 	for i := 0; i < len(w); {
-		if c := w[i]; strings.IndexByte("_-.:/@+%", c) >= 0 {
+		if c := w[i]; isJoint(c) {
 			b = append(b, c)
 			i++
 			continue
 		}
 		start := i
-		for i < len(w) && strings.IndexByte("_-.:/@+%", w[i]) < 0 {
+		for i < len(w) && !isJoint(w[i]) {
 			i++
 		}
 		b = appendPart(b, w[start:i])
@@ -270,27 +312,36 @@ var levels = []struct{ word, name string }{
 	{"info", "INFO"}, {"notice", "INFO"}, {"debug", "DEBUG"}, {"trace", "DEBUG"},
 }
 
+// levelBegins tells the first letters of levels.
+var levelBegins = func() (begins [26]bool) {
+	for _, l := range levels {
+		begins[l.word[0]-'a'] = true
+	}
+	return begins
+}()
+
 // severity returns "NONE" for a text without any of the words.
 func severity(s string) string {
 	if len(s) > maxTemplate {
 		s = s[:maxTemplate]
 	}
 	best := len(levels)
-	for i := 0; i < len(s); {
+	for i := 0; i < len(s); i++ {
+		if byteKind[s[i]]&letter == 0 {
+			continue
+		}
 		start := i
-		for i < len(s) && (s[i]|0x20) >= 'a' && (s[i]|0x20) <= 'z' {
+		for i < len(s) && byteKind[s[i]]&letter != 0 {
 			i++
 		}
-		if n := i - start; n >= 3 && n <= 9 {
-			for k := range best {
-				if len(levels[k].word) == n && strings.EqualFold(levels[k].word, s[start:i]) {
-					best = k
-					break
-				}
+		if n := i - start; n < 3 || n > 9 || !levelBegins[(s[start]|0x20)-'a'] {
+			continue
+		}
+		for k := range best {
+			if word := levels[k].word; len(word) == i-start && strings.EqualFold(word, s[start:i]) {
+				best = k
+				break
 			}
-		}
-		if i == start {
-			i++
 		}
 	}
 	if best == len(levels) {
@@ -366,8 +417,8 @@ func words(template string) []string {
 		switch {
 		case template[i] == '<' && marker(template[i:]) > 0:
 			i += marker(template[i:])
-		case isWordByte(template[i]) && strings.IndexByte("_-.:/@+%", template[i]) < 0:
-			for i < len(template) && isWordByte(template[i]) && strings.IndexByte("_-.:/@+%", template[i]) < 0 {
+		case isWordByte(template[i]) && !isJoint(template[i]):
+			for i < len(template) && isWordByte(template[i]) && !isJoint(template[i]) {
 				i++
 			}
 		default:
@@ -402,7 +453,7 @@ func (p *pattern) join(words []string) bool {
 	same, differ := 0, 0
 	for i, w := range words {
 		if w == p.words[i] {
-			if len(w) > 1 || isWordByte(w[0]) && w[0] != ':' && w[0] != '-' && w[0] != '.' && w[0] != '/' {
+			if isWord(w) {
 				same++
 			}
 			continue
@@ -427,7 +478,7 @@ func (p *pattern) join(words []string) bool {
 }
 
 func isWord(w string) bool {
-	return marker(w) > 0 || isWordByte(w[0]) && strings.IndexByte("_-.:/@+%", w[0]) < 0
+	return marker(w) > 0 || isWordByte(w[0]) && !isJoint(w[0])
 }
 
 // text writes the pattern with numbered markers.

@@ -66,6 +66,16 @@ type Extend struct {
 type Aggregate struct {
 	By   []Named
 	Aggs []Agg
+	// Max bounds the groups further than MaxHeld does; 0 does not.
+	Max int
+}
+
+// MaxGroups is the number of groups beyond which the stage fails with ErrTooLarge.
+func (s *Aggregate) MaxGroups() int {
+	if s.Max > 0 {
+		return min(s.Max, MaxHeld)
+	}
+	return MaxHeld
 }
 
 // Named is an expression with the name of the field that it becomes.

@@ -71,7 +71,7 @@ func build(stages []Stage, out *sink) operator {
 		out.reset(names)
 		return &projectOp{s.Fields, names, build(stages[1:], out)}
 	case Unnest:
-		return &unnestOp{s, build(stages[1:], out)}
+		return &unnestOp{stage: s, next: build(stages[1:], out)}
 	case Join:
 		return newJoinOp(s, build(stages[1:], out))
 	case AddColumns:
@@ -357,7 +357,7 @@ func (o *aggregateOp) push(row Row) bool {
 	}
 	g, ok := o.groups[string(o.buf)]
 	if !ok {
-		if len(o.groups) >= MaxHeld {
+		if len(o.groups) >= o.stage.MaxGroups() {
 			o.over = true
 			return false
 		}

@@ -78,8 +78,13 @@ func (s AddColumns) check() error {
 	return nil
 }
 
+// maxMade is how many rows a stage may make of others.
+const maxMade = 10 * MaxHeld
+
 type unnestOp struct {
 	stage Unnest
+	made  int
+	over  bool
 	next  operator
 }
 
@@ -90,6 +95,10 @@ func (o *unnestOp) push(row Row) bool {
 	}
 	more := true
 	one := func(raw string) bool {
+		if o.made++; o.made > maxMade {
+			o.over, more = true, false
+			return false
+		}
 		more = o.next.push(extended{row, o.stage.Name, rawValue(raw)})
 		return more
 	}
@@ -99,7 +108,12 @@ func (o *unnestOp) push(row Row) bool {
 	return more
 }
 
-func (o *unnestOp) finish() error { return o.next.finish() }
+func (o *unnestOp) finish() error {
+	if o.over {
+		return ErrTooLarge
+	}
+	return o.next.finish()
+}
 
 // overlaid is a row with several fields laid over it.
 type overlaid struct {
@@ -154,6 +168,8 @@ type joinOp struct {
 	stage Join
 	index map[string][]int32
 	cidr  map[netip.Prefix]int32
+	made  int
+	over  bool
 	next  operator
 	buf   []byte
 }
@@ -237,6 +253,10 @@ func (o *joinOp) push(row Row) bool {
 		found = found[:1]
 	}
 	for _, i := range found {
+		if o.made++; o.made > maxMade {
+			o.over = true
+			return false
+		}
 		if !o.next.push(overlaid{row, o.stage.Names, o.stage.Table.Rows[i]}) {
 			return false
 		}
@@ -244,7 +264,12 @@ func (o *joinOp) push(row Row) bool {
 	return true
 }
 
-func (o *joinOp) finish() error { return o.next.finish() }
+func (o *joinOp) finish() error {
+	if o.over {
+		return ErrTooLarge
+	}
+	return o.next.finish()
+}
 
 type addColumnsOp struct {
 	stage AddColumns

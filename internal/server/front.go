@@ -42,10 +42,22 @@ func (f *front) otlpHandler() http.Handler {
 }
 
 func (f *front) addOTLP(mux *http.ServeMux) {
-	for path, h := range map[string]http.Handler{"/v1/traces": f.otlp.Traces(), "/v1/logs": f.otlp.Logs(), "/v1/metrics": f.otlp.Metrics()} {
+	for path, h := range map[string]http.Handler{"/v1/traces": f.otlp.Traces(), "/v1/logs": f.otlpLogs(), "/v1/metrics": f.otlp.Metrics()} {
 		mux.Handle(path, h)
 		mux.Handle(path+"/{$}", h)
 	}
+}
+
+// otlpLogs serves /v1/logs, which is both Honeycomb's and CloudWatch's.
+func (f *front) otlpLogs() http.Handler {
+	records, lines := f.otlp.Logs(), f.logs.HTTPHandler()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Honeycomb-Team") == "" && cwlogs.WantsOTLP(r) {
+			lines.ServeHTTP(w, r)
+		} else {
+			records.ServeHTTP(w, r)
+		}
+	})
 }
 
 // xrayHandler serves the X-Ray API and, as AWS's endpoint does, OTLP traces beside it.
@@ -67,6 +79,9 @@ func (f *front) handler() http.Handler {
 		mux.Handle("POST "+path, f.xray.Handler())
 	}
 	mux.Handle("POST "+cwmetrics.Path, f.metrics)
+	for _, path := range f.logs.HTTPPaths() {
+		mux.Handle(path, f.logs.HTTPHandler())
+	}
 	mux.Handle("/api/", f.guard(f.console))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {

@@ -87,10 +87,10 @@ type (
 		X    Expr
 		Desc bool
 	}
-	// Limit keeps the first N rows, with Tail the last.
+	// Limit keeps the first N rows, with Tail the last, with Any some.
 	Limit struct {
-		N    int
-		Tail bool
+		N         int
+		Tail, Any bool
 	}
 	// ParseCmd takes fields out of the text of X. Form says how.
 	ParseCmd struct {

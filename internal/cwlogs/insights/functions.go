@@ -35,6 +35,9 @@ func (l *lowering) truth(x Expr) query.Expr {
 
 // like tests for a text or a regular expression.
 func like(x query.Expr, text *String, regex *Regex) query.Expr {
+	if regex != nil && regexp.QuoteMeta(regex.Source) == regex.Source {
+		return query.Text{Op: query.Contains, X: x, S: regex.Source, Coerce: true}
+	}
 	if regex != nil {
 		return query.Match{X: x, Re: regexp.MustCompile(regex.Source)}
 	}

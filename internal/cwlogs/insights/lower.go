@@ -55,6 +55,8 @@ type Plan struct {
 	// Events reports whether the rows are events: then four columns follow the shown ones,
 	// $dataset, $stream, $time and $seq, by which an event is found again.
 	Events bool
+	// Counted asks that all matching events are counted, whether they are shown or not.
+	Counted bool
 }
 
 // Column is a shown column.
@@ -137,6 +139,7 @@ type lowering struct {
 	late    string
 	deduped bool
 	limit   int // of the last limit command
+	any     bool
 	made    int // fields that were made, for their names
 
 	pattern *patternState
@@ -253,7 +256,7 @@ func (l *lowering) finish() *Plan {
 	if l.env.Limit > 0 {
 		limit = min(limit, l.env.Limit)
 	}
-	plan := &Plan{Groups: l.env.Groups, From: l.env.From, To: l.env.To, Events: !l.table && !l.nested}
+	plan := &Plan{Groups: l.env.Groups, From: l.env.From, To: l.env.To, Events: !l.table && !l.nested, Counted: !l.any && !l.nested}
 	var fields []query.Named
 	add := func(e query.Expr) {
 		fields = append(fields, query.Named{Name: "c" + strconv.Itoa(len(fields)), Value: e})
@@ -486,6 +489,12 @@ func (l *lowering) scalar(v value, span syntax.Span, where string) {
 
 func (l *lowering) limitCommand(c Limit) {
 	l.late, l.limit = "limit", c.N
+	if c.Any && !l.ordered && !l.table && len(l.order) == len(newest) {
+		// Which ones does not matter: as soon as there are enough the rest is not looked at.
+		l.add(query.Limit{N: c.N})
+		l.any = true
+		return
+	}
 	if !c.Tail {
 		l.sort()
 		l.add(query.Limit{N: c.N})

@@ -291,7 +291,10 @@ func plainField(name string) value { return value{e: query.Field{Name: name}} }
 func (l *lowering) templates(v value, by []query.Named, aggs []query.Agg, share string) {
 	text := call("text", v.expr())
 	s := query.Patterns{Template: "template", Kind: severityField, Name: patternField, Share: share}
-	a := query.Aggregate{By: append([]query.Named{{Name: s.Template, Value: call("template", text)}, {Name: s.Kind, Value: call("severity", text)}}, by...), Aggs: aggs}
+	a := query.Aggregate{By: append([]query.Named{{Name: s.Template, Value: call("template", text)}, {Name: s.Kind, Value: call("severity", text)}}, by...), Aggs: aggs, Max: query.MaxTemplates}
+	if len(by) > 0 { // each may be there at several times
+		a.Max *= 4
+	}
 	for _, b := range by {
 		s.By = append(s.By, b.Name)
 	}

@@ -228,15 +228,13 @@ func (p *parser) sort() Command {
 }
 
 func (p *parser) limit(tail bool) Command {
-	if !tail {
-		p.accept("any")
-	}
+	some := !tail && p.accept("any")
 	n, err := strconv.Atoi(p.tok.text)
 	if p.tok.kind != tokenNumber || err != nil || n < 1 || n > MaxLimit {
 		p.unexpected("a whole number from 1 to " + strconv.Itoa(MaxLimit))
 	}
 	p.advance()
-	return Limit{n, tail}
+	return Limit{n, tail, some}
 }
 
 func (p *parser) names() []string {

@@ -145,6 +145,9 @@ func (c Limit) String() string {
 	if c.Tail {
 		return "tail " + strconv.Itoa(c.N)
 	}
+	if c.Any {
+		return "limit any " + strconv.Itoa(c.N)
+	}
 	return "limit " + strconv.Itoa(c.N)
 }
 

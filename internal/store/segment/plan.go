@@ -106,7 +106,7 @@ func newPlan(q *query.Query) *plan {
 }
 
 func inlineAggregate(s query.Aggregate, inline func(query.Expr) (query.Expr, bool)) (*query.Aggregate, bool) {
-	out := &query.Aggregate{}
+	out := &query.Aggregate{Max: s.Max}
 	for _, b := range s.By {
 		e, ok := inline(b.Value)
 		if !ok {

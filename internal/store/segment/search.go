@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 )
 
 // search filters the strings of a page by the text that all of those that pass contain. It looks
@@ -16,9 +17,9 @@ func (p *ofField) search(v *values, keep bitmap) {
 		text, needle = v.lower, bytes.ToLower(needle)
 	}
 	out := make(bitmap, len(keep))
-	row := 0
+	row, by := 0, rarest(needle)
 	for at := 0; at < len(text); {
-		i := bytes.Index(text[at:], needle)
+		i := index(text[at:], needle, by)
 		if i < 0 {
 			break
 		}
@@ -38,6 +39,39 @@ func (p *ofField) search(v *values, keep bitmap) {
 	for k, w := range keep {
 		keep[k] = p.merge(v, k, w, out[k])
 	}
+}
+
+// common are the bytes of texts, the most common first.
+const common = " etaonirsldhcum0123gpfwyb456789vk.,:=\"-/_ETAONIRSLDHCUMGPFWYBVKxjqz"
+
+// rarest returns the place of the byte of needle that is likely to be the rarest in a text.
+func rarest(needle []byte) int {
+	at, best := 0, -1
+	for i, c := range needle {
+		rank := strings.IndexByte(common, c)
+		if rank < 0 {
+			rank = len(common)
+		}
+		if rank > best {
+			at, best = i, rank
+		}
+	}
+	return at
+}
+
+// index is bytes.Index that looks for the byte of needle at the place by first.
+func index(text, needle []byte, by int) int {
+	for at := by; at < len(text); at++ {
+		i := bytes.IndexByte(text[at:], needle[by])
+		if i < 0 {
+			break
+		}
+		at += i
+		if begin := at - by; len(text)-begin >= len(needle) && string(text[begin:begin+len(needle)]) == string(needle) {
+			return begin
+		}
+	}
+	return -1
 }
 
 // searchable reports whether search does the same as asking for each row, and pays.

@@ -15,11 +15,12 @@ import (
 const (
 	// lookback is how long before a range a trace may have begun that is active in it.
 	lookback = time.Hour
-	// chunkTraces and chunkRows bound the traces that are in memory at once, outlineRows those
-	// of outlines.
-	chunkTraces = 200
-	chunkRows   = 20_000
-	outlineRows = 100_000
+	// chunkTraces and chunkRows bound the traces that are in memory at once, outlineTraces and
+	// outlineRows those of outlines.
+	chunkTraces   = 200
+	chunkRows     = 20_000
+	outlineTraces = 10_000
+	outlineRows   = 100_000
 )
 
 // tenant is whose data a call reads.
@@ -113,7 +114,7 @@ func newestFirst(a int64, aid event.TraceID, b int64, bid event.TraceID) int {
 func chunk(list []candidate, d detail) int {
 	maxRows, maxTraces := int64(chunkRows), chunkTraces
 	if d == outline {
-		maxRows, maxTraces = outlineRows, outlineRows
+		maxRows, maxTraces = outlineRows, outlineTraces
 	}
 	rows := int64(0)
 	for i, c := range list {

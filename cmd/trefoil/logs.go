@@ -18,35 +18,14 @@ type logsCmd struct {
 	remoteFlags `embed:""`
 	Query       string   `arg:"" help:"Query, as in 'filter level = \"error\" | stats count(*) by bin(5m)'."`
 	Group       []string `help:"Log group to ask, repeatable; none when the query begins with SOURCE." short:"g" placeholder:"NAME"`
-	Since       age      `help:"How far back to look, unless --from says." default:"1h"`
-	From        moment   `help:"Begin of the time range: 2006-01-02T15:04:05Z, 2006-01-02, or milliseconds since the epoch." placeholder:"TIME"`
-	To          moment   `help:"End of the time range, now unless given." placeholder:"TIME"`
-	Limit       int      `help:"Number of rows at most; 0 leaves it to the query."`
-	JSON        bool     `help:"Print a JSON object a line for each row."`
+	timeFlags   `embed:""`
+	Limit       int  `help:"Number of rows at most; 0 leaves it to the query."`
+	JSON        bool `help:"Print a JSON object a line for each row."`
 }
 
 // Help implements kong.HelpProvider.
 func (*logsCmd) Help() string {
 	return "Runs a query of CloudWatch Logs Insights and prints its rows as a table. docs/languages/insights.md describes the language."
-}
-
-// moment is a point in time; zero when it was not given.
-type moment time.Time
-
-// UnmarshalText implements encoding.TextUnmarshaler.
-func (m *moment) UnmarshalText(text []byte) error {
-	s := string(text)
-	if ms, err := strconv.ParseInt(s, 10, 64); err == nil && len(s) >= 10 {
-		*m = moment(time.UnixMilli(ms))
-		return nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02 15:04", time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			*m = moment(t)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is no time such as 2006-01-02T15:04:05Z", s)
 }
 
 // Run asks and prints.
@@ -74,13 +53,9 @@ type logsResults struct {
 const pollEvery = 100 * time.Millisecond
 
 func (c *logsCmd) run(ctx context.Context, client awsClient, out, notes io.Writer) error {
-	to := time.Time(c.To)
-	if to.IsZero() {
-		to = time.Now()
-	}
-	from := time.Time(c.From)
-	if from.IsZero() {
-		from = to.Add(-time.Duration(c.Since))
+	from, to, err := c.span(time.Now())
+	if err != nil {
+		return err
 	}
 	in := map[string]any{"queryString": c.Query, "startTime": from.Unix(), "endTime": to.Unix()}
 	if len(c.Group) > 0 {
@@ -129,7 +104,7 @@ func (c *logsCmd) run(ctx context.Context, client awsClient, out, notes io.Write
 	if err := c.print(out, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(notes, "%d rows; %.0f of %.0f records matched, %.1f MB scanned, %v\n", len(rows), res.Statistics.RecordsMatched, res.Statistics.RecordsScanned,
+	_, err = fmt.Fprintf(notes, "%d rows; %.0f of %.0f records matched, %.1f MB scanned, %v\n", len(rows), res.Statistics.RecordsMatched, res.Statistics.RecordsScanned,
 		res.Statistics.BytesScanned/1e6, time.Since(began).Round(time.Millisecond))
 	return err
 }

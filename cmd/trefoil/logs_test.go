@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +57,7 @@ func TestLogs(t *testing.T) {
 	ask := func(c logsCmd) (out, notes string, err error) {
 		var o, n strings.Builder
 		c.Group, c.Since = append(c.Group, "g"), age(time.Hour)
-		c.To = moment(time.Now().Add(time.Minute))
+		c.To = time.Now().Add(time.Minute).Format(time.RFC3339)
 		err = c.run(t.Context(), client, &o, &n)
 		return o.String(), n.String(), err
 	}
@@ -79,17 +82,75 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-func TestMoment(t *testing.T) {
-	for text, want := range map[string]string{"2026-11-20T10:00:00Z": "2026-11-20 10:00", "2026-11-20T10:00:00+02:00": "2026-11-20 08:00", "2026-11-20": "2026-11-20 00:00", "1700000000123": "2023-11-14 22:13"} {
-		var m moment
-		if err := m.UnmarshalText([]byte(text)); err != nil || time.Time(m).UTC().Format("2006-01-02 15:04") != want {
-			t.Errorf("%s is %v, %v", text, time.Time(m), err)
+// TestTail looks back and follows; nothing is printed twice.
+func TestTail(t *testing.T) {
+	client := serve(t)
+	ship := shipper{client, "g", "s"}
+	if err := ship.open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	send := func(messages ...string) {
+		t.Helper()
+		lines := make(chan string, len(messages))
+		for _, m := range messages {
+			lines <- m
+		}
+		close(lines)
+		if lost, err := ship.ship(t.Context(), lines); lost != 0 || err != nil {
+			t.Fatal(lost, err)
 		}
 	}
-	for _, text := range []string{"", "yesterday", "12", "2026-13-01"} {
-		var m moment
-		if err := m.UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is taken for %v", text, time.Time(m))
+	send("one", "two\tcolumns", "three")
+	var out, notes strings.Builder
+	c := tailCmd{Group: "g", Filter: "?one ?two", timeFlags: timeFlags{Since: age(time.Hour)}}
+	if err := c.run(t.Context(), client, &out, &notes); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) != 2 || !strings.HasSuffix(lines[0], " s one") || !strings.HasSuffix(lines[1], ` s two\tcolumns`) {
+		t.Errorf("%q", out.String())
+	}
+	c.Filter = `{ $.a = `
+	notes.Reset()
+	if err := c.run(t.Context(), client, &out, &notes); err != exitError(1) || !strings.HasPrefix(notes.String(), "{ $.a = \n        ^") {
+		t.Errorf("%v: %s", err, notes.String())
+	}
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	pipe, to := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		follow := tailCmd{Group: "g", JSON: true, Follow: true, timeFlags: timeFlags{Since: age(time.Hour)}}
+		done <- follow.run(ctx, client, to, io.Discard)
+		_ = to.Close()
+	}()
+	printed := bufio.NewScanner(pipe)
+	next := func() string {
+		t.Helper()
+		if !printed.Scan() {
+			t.Fatalf("the output ends: %v", printed.Err())
 		}
+		var e tailedEvent
+		if err := json.Unmarshal(printed.Bytes(), &e); err != nil {
+			t.Fatal(err)
+		}
+		return e.Message
+	}
+	for _, want := range []string{"one", "two\tcolumns", "three"} {
+		if got := next(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	send("four")
+	send("five", "six")
+	for _, want := range []string{"four", "five", "six"} {
+		if got := next(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	stop()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

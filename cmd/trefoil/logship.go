@@ -45,9 +45,26 @@ func (e *vendorError) Error() string { return e.Type + ": " + e.Message }
 // X-Amz-Target of a JSON 1.1 operation or, when it begins with a slash, the path of a REST-JSON one.
 // An error of the server's is a *vendorError in the error's chain.
 func (c awsClient) ask(ctx context.Context, target string, in, out any) error {
-	body, err := json.Marshal(in)
+	answer, err := c.open(ctx, target, in)
 	if err != nil {
 		return err
+	}
+	defer func() { _ = answer.Close() }()
+	if out == nil {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(answer, maxAnswer))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, out)
+}
+
+// open is ask for an answer that is read as it comes.
+func (c awsClient) open(ctx context.Context, target string, in any) (io.ReadCloser, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, err
 	}
 	path, service := "/", "logs"
 	if strings.HasPrefix(target, "/") {
@@ -55,7 +72,7 @@ func (c awsClient) ask(ctx context.Context, target string, in, out any) error {
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
 	if path == "/" {
@@ -63,28 +80,25 @@ func (c awsClient) ask(ctx context.Context, target string, in, out any) error {
 	}
 	sum := sha256.Sum256(body)
 	if err := v4.NewSigner().SignHTTP(ctx, aws.Credentials{AccessKeyID: c.accessKeyID, SecretAccessKey: c.secret}, r, hex.EncodeToString(sum[:]), service, server.Region, time.Now()); err != nil {
-		return err
+		return nil, err
 	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if res.StatusCode == http.StatusOK {
+		return res.Body, nil
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return err
-	}
-	if res.StatusCode == http.StatusOK {
-		if out == nil {
-			return nil
-		}
-		return json.Unmarshal(text, out)
+		return nil, err
 	}
 	var e vendorError
 	if json.Unmarshal(text, &e) != nil || e.Type == "" {
-		return fmt.Errorf("%s: %s", target, res.Status)
+		return nil, fmt.Errorf("%s: %s", target, res.Status)
 	}
-	return fmt.Errorf("%s: %w", target, &e)
+	return nil, fmt.Errorf("%s: %w", target, &e)
 }
 
 // call is ask without a look at the answer; the code of a vendor's error is returned as such.

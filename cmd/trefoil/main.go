@@ -20,6 +20,7 @@ type cli struct {
 	Run      runCmd      `cmd:"" help:"Run a command with every endpoint variable set and its output captured as a log group."`
 	Env      envCmd      `cmd:"" help:"Print the endpoint variables, for eval."`
 	Logs     logsCmd     `cmd:"" help:"Ask log groups of a running server, in the language of Logs Insights."`
+	Tail     tailCmd     `cmd:"" help:"Print the events of a log group of a running server, and follow it."`
 	Traces   tracesCmd   `cmd:"" help:"List traces of a running server that satisfy a filter expression."`
 	Sampling samplingCmd `cmd:"" help:"Tell which X-Ray sampling rule of a running server decides on a request."`
 	Inspect  inspectCmd  `cmd:"" help:"Print what a segment of the data folder holds."`

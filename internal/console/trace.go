@@ -127,8 +127,19 @@ func (s *Server) traceRows(ctx context.Context, id event.TraceID) (*found, error
 	if err != nil {
 		return nil, fmt.Errorf("read trace %s: %w", id, err)
 	}
+	masks, err := s.cfg.Logs.Masks(ctx, s.cfg.Environment)
+	if err != nil {
+		return nil, err
+	}
 	f := &found{stats: res.Stats}
 	for _, row := range res.Rows {
+		if mask := masks[event.DatasetID(row[res.Column(event.FieldDataset)].Int())]; mask != nil {
+			for i, v := range row {
+				if v.Kind() == event.KindString && res.Columns[i][0] != '$' {
+					row[i] = event.String(mask(v.Str()))
+				}
+			}
+		}
 		fields := map[string]event.Value{}
 		for i, v := range row {
 			if !v.Missing() {

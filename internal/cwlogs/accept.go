@@ -46,7 +46,7 @@ func (s *Server) accept(ctx context.Context, g meta.LogGroup, stream string, eve
 	}
 	s.size.add(g.Environment, g.ID, more)
 	rules.settle(events, now)
-	s.tails.publish(&g, stream, events, now)
+	s.tails.publish(&g, stream, events, rules.masker, now)
 	s.deliveries.wake(g.ID)
 	return nil
 }
@@ -73,6 +73,7 @@ type rules struct {
 type groupRules struct {
 	environment string
 	filters     []*metricFilter
+	masker      *masker // nil when nothing is to be hidden
 }
 
 func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
@@ -105,6 +106,9 @@ func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
 			return nil, fmt.Errorf("stored metric filter %q: %w", o.Name, err)
 		}
 		out.filters = append(out.filters, f)
+	}
+	if out.masker, err = r.protection(ctx, g.Environment, objects); err != nil {
+		return nil, err
 	}
 	r.known[g.ID] = out
 	return out, nil
@@ -150,6 +154,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 // follow does what the events that were accepted are the cause of.
 func (s *Server) follow(ctx context.Context) error {
+	if err := s.recoverExports(ctx); err != nil {
+		return err
+	}
 	if err := s.startDeliveries(ctx); err != nil {
 		return err
 	}
@@ -164,6 +171,7 @@ func (s *Server) follow(ctx context.Context) error {
 			// Minutes that are not over yet are reported too: nobody else knows of them.
 			s.reportDefaults(context.WithoutCancel(ctx), time.Now().Add(time.Hour))
 			s.deliveries.wait()
+			s.exports.stop()
 			return nil
 		}
 	}

@@ -32,6 +32,8 @@ type Config struct {
 	Auth  *awsapi.Auth
 	// Metrics makes a batch of data of metrics, which is stored with the events that drive them.
 	Metrics func(ctx context.Context, environment string, data []Datum) (*event.Batch, error)
+	// Exports is the folder whose folders are the buckets of export tasks.
+	Exports string
 	Log     *slog.Logger
 }
 
@@ -46,6 +48,7 @@ type Server struct {
 	rules      rules
 	tails      tails
 	deliveries deliveries
+	exports    exports
 
 	// streams orders writing to a stream against its deletion, by group: PutLogEvents holds
 	// the lock for reading from its look at the stream until its events have their place.
@@ -59,6 +62,7 @@ func New(cfg Config) *Server {
 		cfg: cfg, runs: newRuns(cfg.Meta), schedule: newScheduler(), size: newSizes(),
 		rules:      rules{meta: cfg.Meta, known: map[event.DatasetID]*groupRules{}},
 		tails:      tails{all: map[*tail]bool{}, stopped: make(chan struct{})},
+		exports:    exports{active: map[string]*activeExport{}},
 		deliveries: deliveries{client: &http.Client{}, workers: map[deliveryKey]*delivery{}},
 	}
 	s.http = &awsapi.Service{

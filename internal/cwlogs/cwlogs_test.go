@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func (r *rig) open() {
 	metrics := cwmetrics.New(cwmetrics.Config{Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Auth: auth, Log: log})
 	r.parts = parts
 	r.logs = cwlogs.New(cwlogs.Config{
-		Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: log, Auth: auth,
+		Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: log, Auth: auth, Exports: filepath.Join(r.dir, "exports"),
 		Metrics: func(ctx context.Context, environment string, data []cwlogs.Datum) (*event.Batch, error) {
 			var out []cwmetrics.Datum
 			for _, d := range data {

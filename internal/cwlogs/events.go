@@ -21,6 +21,7 @@ type getLogEventsInput struct {
 	NextToken          string `json:"nextToken"`
 	Limit              *int   `json:"limit"`
 	StartFromHead      bool   `json:"startFromHead"`
+	Unmask             bool   `json:"unmask"`
 }
 
 type outputLogEvent struct {
@@ -51,7 +52,7 @@ func (s *Server) getLogEvents(ctx context.Context, r *awsapi.Request, in getLogE
 	if err := c.err(); err != nil {
 		return out, err
 	}
-	rd := reading{streams: []string{in.LogStreamName}, from: atMillis(in.StartTime), to: atMillis(in.EndTime), desc: !in.StartFromHead, limit: limit, maxBytes: maxPageBytes}
+	rd := reading{streams: []string{in.LogStreamName}, from: atMillis(in.StartTime), to: atMillis(in.EndTime), desc: !in.StartFromHead, limit: limit, maxBytes: maxPageBytes, unmask: in.Unmask}
 	var at position
 	forward := true
 	if in.NextToken != "" {
@@ -124,6 +125,7 @@ type filterLogEventsInput struct {
 	NextToken           string   `json:"nextToken"`
 	Limit               *int     `json:"limit"`
 	StartFromHead       *bool    `json:"startFromHead"`
+	Unmask              bool     `json:"unmask"`
 }
 
 type filteredLogEvent struct {
@@ -174,7 +176,7 @@ func (s *Server) filterLogEvents(ctx context.Context, r *awsapi.Request, in filt
 	}
 	rd := reading{
 		streams: in.LogStreamNames, prefix: in.LogStreamNamePrefix, where: where, from: atMillis(in.StartTime), limit: limit, maxBytes: maxPageBytes,
-		desc: in.StartFromHead != nil && !*in.StartFromHead,
+		desc: in.StartFromHead != nil && !*in.StartFromHead, unmask: in.Unmask,
 	}
 	if in.EndTime != nil {
 		rd.to = atMillis(in.EndTime).Add(time.Millisecond)

@@ -168,10 +168,18 @@ func (s *Server) describeLogGroups(ctx context.Context, r *awsapi.Request, in de
 	if err != nil {
 		return out, err
 	}
+	policies, err := s.cfg.Meta.LogObjects(ctx, r.Caller.Environment, kindDataProtection)
+	if err != nil {
+		return out, err
+	}
+	protected := map[string]string{}
+	for _, p := range policies {
+		protected[p.Scope] = "ACTIVATED"
+	}
 	for _, g := range list {
 		arn := groupARN(&r.Caller, g.Name)
 		row := logGroupRow{
-			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*", MetricFilterCount: filters[g.Name], BearerTokenAuthentication: bearer[g.Name],
+			LogGroupName: g.Name, CreationTime: g.Created.UnixMilli(), RetentionInDays: g.RetentionDays, ARN: arn + ":*", MetricFilterCount: filters[g.Name], BearerTokenAuthentication: bearer[g.Name], DataProtectionStatus: protected[g.Name],
 			KMSKeyID: g.KMSKeyID, LogGroupClass: g.Class, LogGroupARN: arn,
 		}
 		// AWS leaves these two out of the answer to a pattern.
@@ -252,8 +260,12 @@ func (s *Server) listLogGroups(ctx context.Context, r *awsapi.Request, in listLo
 				matches = matches || strings.Contains(g.Name, a)
 			}
 		}
-		// No group has field indexes here, so asking for some finds none.
-		if !matches || in.LogGroupClass != "" && g.Class != in.LogGroupClass || len(in.FieldIndexNames) > 0 {
+		if !matches || in.LogGroupClass != "" && g.Class != in.LogGroupClass {
+			continue
+		}
+		if ok, err := s.indexed(ctx, r, g, in.FieldIndexNames); err != nil {
+			return out, err
+		} else if !ok {
 			continue
 		}
 		if len(in.LogGroupTags) > 0 {

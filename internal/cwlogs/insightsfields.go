@@ -40,6 +40,7 @@ func parsePointer(text string) (dataset event.DatasetID, stream string, at posit
 
 type getLogRecordInput struct {
 	LogRecordPointer string `json:"logRecordPointer"`
+	Unmask           bool   `json:"unmask"`
 }
 
 type getLogRecordOutput struct {
@@ -83,12 +84,18 @@ func (s *Server) getLogRecord(ctx context.Context, r *awsapi.Request, in getLogR
 	if len(res.Rows) == 0 {
 		return out, gone
 	}
+	var hide *masker
+	if !in.Unmask {
+		if hide, err = s.maskerOf(ctx, groups[i]); err != nil {
+			return out, err
+		}
+	}
 	for k, v := range res.Rows[0] {
 		name := res.Columns[k]
 		if v.Missing() || name[0] == '$' || slices.Contains(hiddenFields, name) {
 			continue
 		}
-		out.LogRecord[name] = v.Text()
+		out.LogRecord[name] = hide.mask(v.Text())
 	}
 	ingested := res.Rows[0][res.Column(event.FieldIngested)].Int()
 	out.LogRecord["@timestamp"] = strconv.FormatInt(query.FloorTo(at.time, 1e6)/1e6, 10)

@@ -170,7 +170,7 @@ func (ts *tails) remove(t *tail) {
 }
 
 // publish gives events of a stream to the sessions that want them.
-func (ts *tails) publish(g *meta.LogGroup, stream string, events []inputLogEvent, now time.Time) {
+func (ts *tails) publish(g *meta.LogGroup, stream string, events []inputLogEvent, m *masker, now time.Time) {
 	if ts.n.Load() == 0 {
 		return
 	}
@@ -178,7 +178,7 @@ func (ts *tails) publish(g *meta.LogGroup, stream string, events []inputLogEvent
 	defer ts.mu.RUnlock()
 	for t := range ts.all {
 		if id, ok := t.groups[g.ID]; ok && t.wants(stream) {
-			t.take(id, stream, events, now)
+			t.take(id, stream, events, m, now)
 		}
 	}
 }
@@ -204,12 +204,12 @@ func (t *tail) wants(stream string) bool {
 	return true
 }
 
-func (t *tail) take(group, stream string, events []inputLogEvent, now time.Time) {
+func (t *tail) take(group, stream string, events []inputLogEvent, m *masker, now time.Time) {
 	var list []tailEvent
 	for i := range events {
 		message := string(events[i].message)
 		if t.where == nil || query.Holds(t.where, messageRow(message)) {
-			list = append(list, tailEvent{stream, group, message, events[i].timestamp, now.UnixMilli()})
+			list = append(list, tailEvent{stream, group, m.mask(message), events[i].timestamp, now.UnixMilli()})
 		}
 	}
 	t.mu.Lock()

@@ -90,6 +90,7 @@ type reading struct {
 	desc          bool
 	limit         int
 	maxBytes      int
+	unmask        bool // messages are read as they are, whatever policy the group has
 }
 
 // logEvent is one event as it is read.
@@ -231,6 +232,12 @@ func (s *Server) read(ctx context.Context, r reading) (page, error) {
 		return page{}, fmt.Errorf("read events of %q: %w", r.group.Name, err)
 	}
 	out.stats.Add(res.Stats)
+	var hide *masker
+	if !r.unmask {
+		if hide, err = s.maskerOf(ctx, r.group); err != nil {
+			return page{}, err
+		}
+	}
 	bytes := 0
 	for _, row := range res.Rows {
 		e := logEvent{at: position{row[0].Int(), uint64(row[1].Int())}, ingested: row[2].Int(), stream: row[3].Str(), message: row[4].Str()}
@@ -241,6 +248,7 @@ func (s *Server) read(ctx context.Context, r reading) (page, error) {
 		}
 		e.trace, _ = event.ParseTraceID(row[5].Str()) // missing is the zero id
 		e.span, _ = event.ParseSpanID(row[6].Str())
+		e.message = hide.mask(e.message)
 		out.events = append(out.events, e)
 	}
 	return out, nil

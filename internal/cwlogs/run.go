@@ -195,7 +195,39 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 		return nil, nil, err
 	}
 	res.Stats.Add(stats)
-	return plan, res, nil
+	if !plan.Unmasked {
+		err = s.hide(ctx, r.environment, plan, res)
+	}
+	return plan, res, err
+}
+
+// hide masks what the policies of a plan's groups protect in its result.
+func (s *Server) hide(ctx context.Context, environment string, plan *insights.Plan, res *query.Result) error {
+	all, err := s.cfg.Meta.LogGroups(ctx, environment)
+	if err != nil {
+		return err
+	}
+	var m *masker
+	for _, g := range all {
+		if slices.ContainsFunc(plan.Groups, func(p insights.Group) bool { return p.Dataset == g.ID }) {
+			own, err := s.maskerOf(ctx, g)
+			if err != nil {
+				return err
+			}
+			m = m.and(own)
+		}
+	}
+	if m == nil {
+		return nil
+	}
+	for _, row := range res.Rows {
+		for i := range plan.Columns {
+			if v := row[i]; v.Kind() == event.KindString {
+				row[i] = event.String(m.mask(v.Str()))
+			}
+		}
+	}
+	return nil
 }
 
 // query runs a plan over what is left of its groups.

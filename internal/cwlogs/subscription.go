@@ -387,6 +387,13 @@ func (s *Server) deliverNext(ctx context.Context, w *delivery, skip bool) error 
 		if err != nil {
 			return err
 		}
+		hide, err := s.maskerOf(ctx, w.group)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			list[i].message = hide.mask(list[i].message)
+		}
 		for _, m := range messagesOf(w, list) {
 			if err := s.deliveries.post(ctx, address, m); err != nil && !skip {
 				return err

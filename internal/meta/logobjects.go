@@ -72,6 +72,15 @@ func (db *DB) LogObjects(ctx context.Context, environment, kind string) ([]LogOb
 	return list(rows, err, func(r *sql.Rows) (LogObject, error) { return scanLogObject(r.Scan) })
 }
 
+// LogObjectEnvironments lists the environments that have objects of a kind.
+func (db *DB) LogObjectEnvironments(ctx context.Context, kind string) ([]string, error) {
+	rows, err := db.sql.QueryContext(ctx, `SELECT DISTINCT environment FROM log_objects WHERE kind = ? ORDER BY environment`, kind)
+	return list(rows, err, func(r *sql.Rows) (string, error) {
+		var env string
+		return env, r.Scan(&env)
+	})
+}
+
 // LogObjectsIn lists the objects of a scope by kind, then name.
 func (db *DB) LogObjectsIn(ctx context.Context, environment, scope string) ([]LogObject, error) {
 	rows, err := db.sql.QueryContext(ctx, `SELECT `+logObjectColumns+` FROM log_objects WHERE environment = ? AND scope = ? ORDER BY kind, name`, environment, scope)

@@ -55,6 +55,8 @@ type Plan struct {
 	// Events reports whether the rows are events: then four columns follow the shown ones,
 	// $dataset, $stream, $time and $seq, by which an event is found again.
 	Events bool
+	// Unmasked reports whether sensitive data is shown as it is.
+	Unmasked bool
 	// Counted asks that all matching events are counted, whether they are shown or not.
 	Counted bool
 }
@@ -131,6 +133,8 @@ type lowering struct {
 	shown []shown
 	// displayed is set once display fixed the columns, listed once a command chose some.
 	displayed, listed bool
+	// unmasked is set while the columns are those of unmask.
+	unmasked bool
 	// order is the wanted order of the rows; ordered says that they have it already. natural is that
 	// of rows that compare equal in it.
 	order, natural []query.SortKey
@@ -256,7 +260,7 @@ func (l *lowering) finish() *Plan {
 	if l.env.Limit > 0 {
 		limit = min(limit, l.env.Limit)
 	}
-	plan := &Plan{Groups: l.env.Groups, From: l.env.From, To: l.env.To, Events: !l.table && !l.nested, Counted: !l.any && !l.nested}
+	plan := &Plan{Groups: l.env.Groups, From: l.env.From, To: l.env.To, Events: !l.table && !l.nested, Counted: !l.any && !l.nested, Unmasked: l.unmasked}
 	var fields []query.Named
 	add := func(e query.Expr) {
 		fields = append(fields, query.Named{Name: "c" + strconv.Itoa(len(fields)), Value: e})
@@ -356,7 +360,7 @@ func (l *lowering) command(c Command) {
 		}
 		l.listed = true
 	case Display:
-		l.shown, l.displayed, l.listed = nil, true, true
+		l.shown, l.displayed, l.listed, l.unmasked = nil, true, true, c.Unmask
 		for _, i := range c.Items {
 			if name, v := l.item(i); name != "@ptr" {
 				l.show(name, v)

@@ -1,0 +1,197 @@
+package cwlogs_test
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const protection = `{"Name":"p","Version":"2021-06-01","Configuration":{"CustomDataIdentifier":[{"Name":"Badge","Regex":"EID-\\d{4}"}]},"Statement":[
+	{"Sid":"a","DataIdentifier":["arn:aws:dataprotection::aws:data-identifier/EmailAddress","arn:aws:dataprotection::aws:data-identifier/CreditCardNumber","Badge"],"Operation":{"Audit":{"FindingsDestination":{}}}},
+	{"Sid":"d","DataIdentifier":["arn:aws:dataprotection::aws:data-identifier/EmailAddress","arn:aws:dataprotection::aws:data-identifier/CreditCardNumber","Badge"],"Operation":{"Deidentify":{"MaskConfig":{}}}}]}`
+
+func TestDataProtection(t *testing.T) {
+	r := newRig(t)
+	r.call("CreateLogGroup", `{"logGroupName":"g"}`, nil)
+	r.stream("g", "s")
+	const open = "ann@example.com paid with 4111 1111 1111 1111, not 4111 1111 1111 1112, badge EID-1234"
+	const hidden = "*************** paid with *******************, not 4111 1111 1111 1112, badge ********"
+	r.put("g", "s", inEvent{now() - 2, open}, inEvent{now() - 1, `{"mail":"bob@example.com","n":7}`})
+	r.call("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, protection), nil)
+	for _, x := range []struct{ op, body, want string }{
+		{"GetLogEvents", `{"logGroupName":"g","logStreamName":"s","startFromHead":true}`, hidden + ` {"mail":"***************","n":7}`},
+		{"GetLogEvents", `{"logGroupName":"g","logStreamName":"s","startFromHead":true,"unmask":true}`, open + ` {"mail":"bob@example.com","n":7}`},
+		{"FilterLogEvents", `{"logGroupName":"g","filterPattern":"ann"}`, hidden},
+		{"FilterLogEvents", `{"logGroupName":"g","filterPattern":"ann","unmask":true}`, open},
+	} {
+		var out eventsOutput
+		r.call(x.op, x.body, &out)
+		if got := out.messages(); got != x.want {
+			t.Errorf("%s %s:\n got %s\nwant %s", x.op, x.body, got, x.want)
+		}
+	}
+	ask := func(q string) string {
+		rows, _ := r.query(fmt.Sprintf(`{"logGroupName":"g","startTime":%d,"endTime":%d,"queryString":%q}`, time.Now().Unix()-3600, time.Now().Unix()+60, q))
+		return rows
+	}
+	if got := ask(`fields mail, n | filter mail = "bob@example.com"`); got != "mail=*************** n=7" {
+		t.Errorf("%s", got)
+	}
+	if got := ask(`filter n = 7 | unmask mail`); got != "mail=bob@example.com" {
+		t.Errorf("%s", got)
+	}
+	tl := r.tail(`{"logGroupIdentifiers":["g"]}`)
+	defer tl.close()
+	tl.next()
+	r.put("g", "s", inEvent{now(), "from eve@example.com"})
+	if got, _ := tl.until(1); got[0] != "from ***************" {
+		t.Errorf("%q", got)
+	}
+	var groups struct {
+		LogGroups []struct{ DataProtectionStatus string }
+	}
+	r.call("DescribeLogGroups", `{}`, &groups)
+	if groups.LogGroups[0].DataProtectionStatus != "ACTIVATED" {
+		t.Errorf("%+v", groups)
+	}
+	r.refused("PutDataProtectionPolicy", `{"logGroupIdentifier":"g","policyDocument":"{}"}`, "InvalidParameterException", "A data protection policy has two statements")
+	r.refused("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, strings.ReplaceAll(protection, "EmailAddress", "Name")), "InvalidParameterException", `The data identifier "arn:aws:dataprotection::aws:data-identifier/Name" is not supported`)
+	r.refused("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, strings.Replace(protection, `EID-\\d{4}`, `(`, 1)), "InvalidParameterException", "The custom data identifier")
+	r.call("DeleteDataProtectionPolicy", `{"logGroupIdentifier":"g"}`, nil)
+	r.refused("DeleteDataProtectionPolicy", `{"logGroupIdentifier":"g"}`, "ResourceNotFoundException", "The specified data protection policy")
+	if got := ask(`fields mail | filter n = 7`); got != "mail=bob@example.com" {
+		t.Errorf("%s", got)
+	}
+	// The account's policy holds for every group.
+	r.call("PutAccountPolicy", fmt.Sprintf(`{"policyName":"all","policyType":"DATA_PROTECTION_POLICY","policyDocument":%q}`, protection), nil)
+	if got := ask(`fields mail | filter n = 7`); got != "mail=***************" {
+		t.Errorf("%s", got)
+	}
+	r.refused("PutAccountPolicy", fmt.Sprintf(`{"policyName":"second","policyType":"DATA_PROTECTION_POLICY","policyDocument":%q}`, protection), "LimitExceededException", "Resource limit exceeded.")
+	r.refused("PutAccountPolicy", `{"policyName":"x","policyType":"TRANSFORMER_POLICY","policyDocument":"{}"}`, "InvalidParameterException", "Account policies of the type TRANSFORMER_POLICY are not supported")
+	var policies struct{ AccountPolicies []map[string]any }
+	r.call("DescribeAccountPolicies", `{"policyType":"DATA_PROTECTION_POLICY"}`, &policies)
+	if len(policies.AccountPolicies) != 1 || policies.AccountPolicies[0]["policyName"] != "all" || policies.AccountPolicies[0]["scope"] != "ALL" {
+		t.Errorf("%v", policies)
+	}
+	r.call("DeleteAccountPolicy", `{"policyName":"all","policyType":"DATA_PROTECTION_POLICY"}`, nil)
+	r.refused("DeleteAccountPolicy", `{"policyName":"all","policyType":"DATA_PROTECTION_POLICY"}`, "ResourceNotFoundException", "Policy with name [all] does not exist.")
+}
+
+func TestIndexPolicies(t *testing.T) {
+	r := newRig(t)
+	r.call("CreateLogGroup", `{"logGroupName":"g"}`, nil)
+	r.call("CreateLogGroup", `{"logGroupName":"h"}`, nil)
+	r.stream("g", "s")
+	at := now()
+	r.put("g", "s", inEvent{at, `{"user":"a"}`}, inEvent{at + 5, `{"user":"b"}`})
+	r.call("PutIndexPolicy", `{"logGroupIdentifier":"g","policyDocument":"{\"Fields\":[\"user\",\"other\"]}"}`, nil)
+	r.refused("PutIndexPolicy", `{"logGroupIdentifier":"g","policyDocument":"{\"Fields\":[]}"}`, "InvalidParameterException", "An index policy names")
+	r.call("PutAccountPolicy", `{"policyName":"all","policyType":"FIELD_INDEX_POLICY","policyDocument":"{\"FieldsV2\":{\"traceId\":{\"type\":\"FACET\"}}}"}`, nil)
+	var out struct{ IndexPolicies []map[string]any }
+	r.call("DescribeIndexPolicies", `{"logGroupIdentifiers":["g","h"]}`, &out)
+	if len(out.IndexPolicies) != 2 || out.IndexPolicies[0]["source"] != "LOG_GROUP" || out.IndexPolicies[1]["source"] != "ACCOUNT" {
+		t.Errorf("%v", out)
+	}
+	var fields struct {
+		FieldIndexes []struct {
+			FieldIndexName                string
+			FirstEventTime, LastEventTime int64
+		}
+	}
+	r.call("DescribeFieldIndexes", `{"logGroupIdentifiers":["g"]}`, &fields)
+	if f := fields.FieldIndexes; len(f) != 2 || f[0].FieldIndexName != "other" || f[0].FirstEventTime != 0 || f[1].FirstEventTime != at || f[1].LastEventTime != at+5 {
+		t.Errorf("%+v", f)
+	}
+	var groups struct {
+		LogGroups []struct{ LogGroupName string }
+	}
+	r.call("ListLogGroups", `{"fieldIndexNames":["user","other"]}`, &groups)
+	if len(groups.LogGroups) != 1 || groups.LogGroups[0].LogGroupName != "g" {
+		t.Errorf("%+v", groups)
+	}
+	r.call("DeleteIndexPolicy", `{"logGroupIdentifier":"g"}`, nil)
+	r.refused("DeleteIndexPolicy", `{"logGroupIdentifier":"g"}`, "ResourceNotFoundException", "The specified index policy")
+}
+
+func TestExports(t *testing.T) {
+	r := newRig(t)
+	r.call("CreateLogGroup", `{"logGroupName":"g"}`, nil)
+	for _, s := range []string{"a/b", "a/c", "empty"} {
+		r.stream("g", s)
+	}
+	var many []inEvent
+	for i := range 9000 {
+		many = append(many, inEvent{now() - 10_000 + int64(i), fmt.Sprintf("line %d", i)})
+	}
+	r.put("g", "a/b", many...)
+	r.put("g", "a/b", inEvent{now(), "last"})
+	r.put("g", "a/c", inEvent{now() - 20_000, "too early"}, inEvent{now(), "in c"})
+	body := fmt.Sprintf(`{"logGroupName":"g","from":%d,"to":%d,"destination":"bucket","taskName":"t"}`, now()-15_000, now()+1000)
+	r.refused("CreateExportTask", body, "InvalidParameterException", "The given bucket does not exist. Please make sure the bucket is valid.")
+	r.refused("CreateExportTask", strings.Replace(body, `"bucket"`, `".."`, 1), "InvalidParameterException", "The given bucket does not exist.")
+	bucket := filepath.Join(r.dir, "exports", "bucket")
+	if err := os.MkdirAll(bucket, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.refused("CreateExportTask", strings.Replace(body, `"taskName":"t"`, `"destinationPrefix":"../x"`, 1), "InvalidParameterException", "The destination prefix leads out of the bucket.")
+	var task struct{ TaskID string }
+	r.call("CreateExportTask", body, &task)
+	var out struct {
+		ExportTasks []struct {
+			TaskID, TaskName string
+			Status           struct{ Code string }
+			ExecutionInfo    struct{ CreationTime, CompletionTime int64 }
+		}
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		r.call("DescribeExportTasks", fmt.Sprintf(`{"taskId":%q}`, task.TaskID), &out)
+		if c := out.ExportTasks[0].Status.Code; c != "PENDING" && c != "RUNNING" {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", out)
+		}
+	}
+	if x := out.ExportTasks[0]; x.Status.Code != "COMPLETED" || x.TaskName != "t" || x.ExecutionInfo.CompletionTime < x.ExecutionInfo.CreationTime {
+		t.Errorf("%+v", x)
+	}
+	read := func(stream string) []string {
+		f, err := os.Open(filepath.Join(bucket, "exportedlogs", task.TaskID, stream, "000000.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	if got := read("a-b"); len(got) != 9001 || !strings.HasSuffix(got[0], "Z line 0") || !strings.HasSuffix(got[9000], "Z last") {
+		t.Errorf("%d lines, %q … %q", len(got), got[0], got[len(got)-1])
+	}
+	if got := read("a-c"); len(got) != 1 || !strings.HasSuffix(got[0], " in c") {
+		t.Errorf("%q", got)
+	}
+	if entries, err := os.ReadDir(filepath.Join(bucket, "exportedlogs", task.TaskID)); err != nil || len(entries) != 2 {
+		t.Errorf("%v %v", entries, err)
+	}
+	r.refused("CancelExportTask", fmt.Sprintf(`{"taskId":%q}`, task.TaskID), "InvalidOperationException", "The specified export task has already finished")
+	r.refused("CancelExportTask", `{"taskId":"none"}`, "ResourceNotFoundException", "The specified export task does not exist.")
+	r.call("DescribeExportTasks", `{"taskId":"none"}`, &out)
+	if text, _ := json.Marshal(out); len(out.ExportTasks) != 0 {
+		t.Errorf("%s", text)
+	}
+}

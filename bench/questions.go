@@ -345,7 +345,7 @@ func spanQuestions(a asker, c *corpus) []question {
 		{name: "newest 50 failed traces", bar: 20, ask: a.get(fmt.Sprintf("/api/traces?from=%d&to=%d&limit=50&filter=fault", w.From.UnixMilli(), w.To.UnixMilli())), check: newestFailed(f, w)},
 		{name: "rare value", bar: 15, ask: a.honeycomb(all, spec(whole+`,"filters":[{"column":"error.code","op":"=","value":"`+rareCode+`"}],"calculations":[{"op":"COUNT"}]`), false), check: total(f.rare)},
 		{name: "unique request id", ask: a.honeycomb(all, spec(whole+`,"filters":[{"column":"request.id","op":"=","value":"`+id+`"}],"calculations":[{"op":"COUNT"}]`), false), check: total(idSpans)},
-		{name: "service graph, 6 h", ask: func(ctx context.Context, _ int) ([]byte, error) {
+		{name: "service graph, 6 h", bar: 200, ask: func(ctx context.Context, _ int) ([]byte, error) {
 			return ask(ctx, a.base+"/ServiceGraph", nil, fmt.Sprintf(`{"StartTime":%d,"EndTime":%d}`, w.To.Unix()-6*3600, w.To.Unix()))
 		}, check: graph(f)},
 		{name: "filter, group, p99, everything, and as a series", ask: a.honeycomb(all, spec(whole+","+grouped), true), check: byRoute(f.posts)},

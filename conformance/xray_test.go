@@ -200,7 +200,7 @@ func TestXRayGo(t *testing.T) {
 	const many = 1203
 	var docs []string
 	for i := range many {
-		docs = append(docs, fmt.Sprintf(`{"name":"many","id":"%016x","trace_id":"1-%08x-%024x","start_time":%d.25,"end_time":%d.5}`, i+1, time.Now().Unix(), i+5000, began.Unix(), began.Unix()))
+		docs = append(docs, fmt.Sprintf(`{"name":"many","id":"%016x","trace_id":"1-%08x-%024x","start_time":%d.25,"end_time":%d.5}`, i+1, time.Now().Unix(), i+5000, began.Unix()+1, began.Unix()+1))
 	}
 	for part := range slices.Chunk(docs, 50) {
 		out, err := c.PutTraceSegments(t.Context(), &xray.PutTraceSegmentsInput{TraceSegmentDocuments: part})

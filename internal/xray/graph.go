@@ -76,7 +76,7 @@ type serviceOut struct {
 func (g *graph) services() []serviceOut {
 	out := []serviceOut{}
 	for _, n := range g.finish() {
-		o := serviceOut{ReferenceID: n.id, Name: n.name, Names: []string{n.name}, Root: n.root, AccountID: n.account, Type: n.kind, State: "unknown", Edges: []edgeOut{}}
+		o := serviceOut{ReferenceID: n.id, Name: n.name, Names: append([]string{n.name}, sortedKeys(n.names)...), Root: n.root, AccountID: n.account, Type: n.kind, State: "unknown", Edges: []edgeOut{}}
 		bounds := newTally()
 		bounds.merge(n.tally)
 		for _, e := range n.edges {

@@ -15,11 +15,12 @@ import (
 const (
 	// lookback is how long before a range a trace may have begun that is active in it.
 	lookback = time.Hour
-	// chunkTraces and chunkRows bound the traces that are in memory at once, outlineRows those
-	// of outlines.
-	chunkTraces = 200
-	chunkRows   = 20_000
-	outlineRows = 100_000
+	// chunkTraces and chunkRows bound the traces that are in memory at once, outlineTraces and
+	// outlineRows those of outlines.
+	chunkTraces   = 200
+	chunkRows     = 20_000
+	outlineTraces = 10_000
+	outlineRows   = 100_000
 )
 
 // tenant is whose data a call reads.
@@ -113,7 +114,7 @@ func newestFirst(a int64, aid event.TraceID, b int64, bid event.TraceID) int {
 func chunk(list []candidate, d detail) int {
 	maxRows, maxTraces := int64(chunkRows), chunkTraces
 	if d == outline {
-		maxRows, maxTraces = outlineRows, outlineRows
+		maxRows, maxTraces = outlineRows, outlineTraces
 	}
 	rows := int64(0)
 	for i, c := range list {
@@ -135,24 +136,37 @@ const (
 	outline
 )
 
+// outlined are the fields and parts of rows that outlines of traces have, see filterexpr.
+var outlined = map[string]bool{
+	"ok": true, "error": true, "fault": true, "throttle": true, "partial": true, "inferred": true, "root": true, "responsetime": true, "duration": true, "http.status": true,
+	"name": true, "type": true, "remote": true, "index": true, "first": true, "last": true, "coverage": true, "account.id": true,
+	filterexpr.FieldNode: true, filterexpr.FieldValue: true, filterexpr.PartService: true, filterexpr.PartEdge: true,
+	filterexpr.SourcePrefix + "name": true, filterexpr.SourcePrefix + "type": true, filterexpr.SourcePrefix + "account.id": true, filterexpr.SourcePrefix + filterexpr.FieldNode: true,
+	filterexpr.TargetPrefix + "name": true, filterexpr.TargetPrefix + "type": true, filterexpr.TargetPrefix + "account.id": true, filterexpr.TargetPrefix + filterexpr.FieldNode: true,
+	"rootcause.fault.service": true, "rootcause.error.service": true, "rootcause.responsetime.service": true,
+	"rootcause.fault.entity": true, "rootcause.error.entity": true, "rootcause.responsetime.entity": true,
+	"insight.id": true, "insight.category": true,
+}
+
 // detailOf returns what a condition on traces needs to be read of them.
 func detailOf(where query.Expr) detail {
 	d := outline
 	query.Walk(where, func(e query.Expr) bool {
+		name := ""
 		switch e := e.(type) {
 		case query.Exists:
-			switch {
-			case e.Over == (query.Part{Name: filterexpr.PartAnnotation}):
-				d = whole
-			case d == outline:
-				d = shape
-			}
+			part, _ := e.Over.(query.Part)
+			name = part.Name
 		case query.Field:
-			switch e.Name {
-			case "ok", "error", "fault", "throttle", "partial", "inferred", "root", "responsetime", "duration", "http.status":
-			default:
-				d = min(d, shape)
-			}
+			name = e.Name
+		default:
+			return true
+		}
+		switch {
+		case name == filterexpr.PartAnnotation:
+			d = whole
+		case !outlined[name]:
+			d = min(d, shape)
 		}
 		return true
 	})

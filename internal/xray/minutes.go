@@ -242,22 +242,43 @@ func (s *Server) eachMinute(ctx context.Context, t tenant, a, b, last int64, sta
 	if err != nil {
 		return nil, err
 	}
-	s.minutes.Lock()
-	defer s.minutes.Unlock()
 	open, err := s.unfinished(ctx, t, a, b, stats)
 	if err != nil {
 		return nil, err
 	}
-	counts := map[int64]minuteCount{}
-	if len(datasets) > 0 {
-		if err := s.refresh(ctx, t, datasets, stats); err != nil {
-			return nil, fmt.Errorf("refresh the minutes of the service graph: %w", err)
+	give := func(m, reach int64, g *graph) {
+		if m+reach > last {
+			late = append(late, m)
+		} else {
+			visit(g)
 		}
-		if counts, err = s.minuteCounts(ctx, datasets, a, b+reachMinutes+1, stats); err != nil {
+	}
+	want, counts, err := s.eachKept(ctx, t, datasets, a, b, open, stats, give)
+	if err != nil {
+		return nil, err
+	}
+	for _, run := range runs(want, counts) {
+		if err := s.makeRun(ctx, t, run, open, counts, stats, give); err != nil {
 			return nil, err
 		}
 	}
-	want := map[int64]bool{}
+	return late, nil
+}
+
+// eachKept calls give with the minutes in [a, b) that are kept and good, and returns the others that
+// have any traces.
+func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.DatasetID, a, b int64, open map[int64]bool, stats *query.Stats, give func(m, reach int64, g *graph)) (want map[int64]bool, counts map[int64]minuteCount, err error) {
+	s.minutes.Lock()
+	defer s.minutes.Unlock()
+	want, counts = map[int64]bool{}, map[int64]minuteCount{}
+	if len(datasets) > 0 {
+		if err := s.refresh(ctx, t, datasets, stats); err != nil {
+			return nil, nil, fmt.Errorf("refresh the minutes of the service graph: %w", err)
+		}
+		if counts, err = s.minuteCounts(ctx, datasets, a, b+reachMinutes+1, stats); err != nil {
+			return nil, nil, err
+		}
+	}
 	for m := range counts {
 		if m >= a && m < b {
 			want[m] = true
@@ -266,13 +287,6 @@ func (s *Server) eachMinute(ctx context.Context, t tenant, a, b, last int64, sta
 	for m := range open {
 		if m >= a && m < b {
 			want[m] = true
-		}
-	}
-	give := func(m, reach int64, g *graph) {
-		if m+reach > last {
-			late = append(late, m)
-		} else {
-			visit(g)
 		}
 	}
 	intern := map[string]string{}
@@ -289,27 +303,33 @@ func (s *Server) eachMinute(ctx context.Context, t tenant, a, b, last int64, sta
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read the minutes of the service graph: %w", err)
+		err = fmt.Errorf("read the minutes of the service graph: %w", err)
 	}
-	for _, run := range runs(want, counts) {
-		list, err := s.makeMinutes(ctx, t, run, nil, stats)
-		if err != nil {
-			return nil, err
-		}
-		var keep []meta.XRayMinute
-		for m, x := range list {
-			give(m, x.reach, x.graph)
-			c := reached(counts, m, x.reach)
-			due := time.Now().Add(-s.quiet)
-			if !open[m] && c.spans > 0 && c.ingested < due.UnixNano() && timeOfMinute(m+1).Before(due) {
-				keep = append(keep, meta.XRayMinute{Minute: m, Reach: x.reach, Spans: c.spans, Graph: encodeMinute(x.graph, m)})
-			}
-		}
-		if err := s.cfg.Meta.PutXRayMinutes(ctx, t.environment, keep); err != nil {
-			return nil, fmt.Errorf("keep minutes of the service graph: %w", err)
+	return want, counts, err
+}
+
+// makeRun makes minutes and keeps those that are quiet. No refresh comes between: a minute that is
+// kept must know what refresh has said that kept ones know.
+func (s *Server) makeRun(ctx context.Context, t tenant, run []int64, open map[int64]bool, counts map[int64]minuteCount, stats *query.Stats, give func(m, reach int64, g *graph)) error {
+	s.minutes.Lock()
+	defer s.minutes.Unlock()
+	list, err := s.makeMinutes(ctx, t, run, nil, stats)
+	if err != nil {
+		return err
+	}
+	var keep []meta.XRayMinute
+	due := time.Now().Add(-s.quiet)
+	for m, x := range list {
+		give(m, x.reach, x.graph)
+		c := reached(counts, m, x.reach)
+		if !open[m] && c.spans > 0 && c.ingested < due.UnixNano() && timeOfMinute(m+1).Before(due) {
+			keep = append(keep, meta.XRayMinute{Minute: m, Reach: x.reach, Spans: c.spans, Graph: encodeMinute(x.graph, m)})
 		}
 	}
-	return late, nil
+	if err := s.cfg.Meta.PutXRayMinutes(ctx, t.environment, keep); err != nil {
+		return fmt.Errorf("keep minutes of the service graph: %w", err)
+	}
+	return nil
 }
 
 // runs puts minutes together that are made at once: neighbours with up to outlineRows rows.

@@ -267,7 +267,9 @@ func newMaker(t testing.TB, f *fixture, seed uint64, over int) *maker {
 // compareLists compares the console's lists of traces, page by page, with those made of whole traces.
 func compareLists(t *testing.T, f *fixture, rnd *rand.Rand, over int) {
 	t.Helper()
-	for _, filter := range []string{"", "fault", "!ok", "error responsetime > 0.5", "throttle OR partial", "http.status = 500"} {
+	for _, filter := range []string{"", "fault", "!ok", "error responsetime > 0.5", "throttle OR partial", "http.status = 500", `service("cart") { fault }`, `edge("front", "") { responsetime > 0.1 }`,
+		`service(id(type: "AWS::DynamoDB::Table")) OR name = "stock"`, `rootcause.fault.service { name = "cart" AND last } OR account.id = "111122223333"`, `rootcause.responsetime.entity { coverage > 0.4 index = 1 }`,
+		`http.method = "GET" OR user`, `annotation.app AND ok`} {
 		from := time.Unix(base-100, 0).Add(time.Duration(rnd.IntN(over)) * time.Second)
 		in := xray.SummariesInput{From: from, To: from.Add(time.Duration(rnd.IntN(over+200)) * time.Second), Filter: filter}
 		want, err := f.server.SummariesOfWhole(t.Context(), in)

@@ -23,6 +23,8 @@ const (
 	plausible = 24 * time.Hour
 	// firstWindow is the part of a range that is looked at first; the next ones double.
 	firstWindow = time.Minute
+	// firstLoaded is how many traces are loaded first of a few that are known.
+	firstLoaded = 64
 )
 
 // rangeType says what of a trace must be in a range of time.
@@ -117,7 +119,7 @@ func (s *Server) reachIn(ctx context.Context, t tenant, r traceRange, before tim
 		return false, err
 	}
 	reaches := query.Compare{Op: query.Ge, L: endOf, R: query.Num(from.UnixNano())}
-	ids, err := s.tracesIn(ctx, t, from.Add(-lookback), from, query.Or{X: []query.Expr{query.TraceIn{IDs: inside}, reaches}}, stats)
+	ids, err := s.tracesIn(ctx, t, from.Add(-lookback), from, query.Or{X: []query.Expr{query.TraceIn{IDs: setOf(inside)}, reaches}}, stats)
 	if err != nil {
 		return false, err
 	}
@@ -126,23 +128,20 @@ func (s *Server) reachIn(ctx context.Context, t tenant, r traceRange, before tim
 
 // window visits the traces of a range that began in [lo, hi), of those of a set unless it is nil.
 // It reports whether visit always returned true.
-func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, of map[event.TraceID]struct{}, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, of map[event.TraceID]int64, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
 	if r.hint != nil {
 		ids, err := s.tracesIn(ctx, t, lo, hi.Add(lookback), r.hint, stats)
 		if err != nil {
 			return false, err
 		}
 		if of != nil {
-			maps.DeleteFunc(ids, func(id event.TraceID, _ struct{}) bool { _, ok := of[id]; return !ok })
+			maps.DeleteFunc(ids, func(id event.TraceID, _ int64) bool { _, ok := of[id]; return !ok })
 		}
-		if len(ids) <= chunkTraces {
-			return s.windowOf(ctx, t, r, lo, hi, after, ids, stats, visit)
-		}
-		of = ids
+		return s.windowOf(ctx, t, r, lo, hi, after, ids, stats, visit)
 	}
 	var where query.Expr
 	if of != nil {
-		where = query.TraceIn{IDs: of}
+		where = query.TraceIn{IDs: setOf(of)}
 	}
 	found, err := s.candidates(ctx, t, lo, hi, where, stats)
 	if err != nil {
@@ -168,34 +167,53 @@ func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time
 	return more, err
 }
 
-// windowOf is window for a few traces.
-func (s *Server) windowOf(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, ids map[event.TraceID]struct{}, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
-	traces, err := s.load(ctx, t, slices.Collect(maps.Keys(ids)), lo.Add(-lookback), hi.Add(lookback), r.detail, stats)
-	if err != nil {
-		return false, err
+// windowOf is window for traces of which the time of some part is known: they begin then or before.
+// They are loaded by these times, so that few are when few are wanted.
+func (s *Server) windowOf(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, ids map[event.TraceID]int64, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
+	left := slices.SortedFunc(maps.Keys(ids), func(a, b event.TraceID) int { return newestFirst(ids[a], a, ids[b], b) })
+	most := chunkTraces
+	if r.detail == outline {
+		most = outlineTraces
 	}
-	list := slices.SortedFunc(maps.Values(traces), func(a, b *trace) int {
-		return newestFirst(nanos(a.start), a.id, nanos(b.start), b.id)
-	})
-	for _, tr := range list {
-		at := nanos(tr.start)
-		if after != nil && newestFirst(at, tr.id, after.start, after.id) <= 0 {
-			continue
+	var loaded []*trace
+	for n := firstLoaded; len(left) > 0 || len(loaded) > 0; n = min(2*n, most) {
+		n = min(n, len(left))
+		traces, err := s.load(ctx, t, left[:n], lo.Add(-lookback), hi.Add(lookback), r.detail, stats)
+		if err != nil {
+			return false, err
 		}
-		if at >= lo.UnixNano() && at < hi.UnixNano() && r.contains(tr) && !visit(tr) {
-			return false, nil
+		left = left[n:]
+		loaded = slices.AppendSeq(loaded, maps.Values(traces))
+		slices.SortFunc(loaded, func(a, b *trace) int { return newestFirst(nanos(a.start), a.id, nanos(b.start), b.id) })
+		for len(loaded) > 0 {
+			tr, at := loaded[0], nanos(loaded[0].start)
+			if len(left) > 0 && at <= ids[left[0]] {
+				break // one that is not loaded may come first
+			}
+			loaded = loaded[1:]
+			if after != nil && newestFirst(at, tr.id, after.start, after.id) <= 0 {
+				continue
+			}
+			if at >= lo.UnixNano() && at < hi.UnixNano() && r.contains(tr) && !visit(tr) {
+				return false, nil
+			}
 		}
 	}
 	return true, nil
 }
 
-// tracesIn returns the traces with a span in [from, to) for which where, if it is not nil, holds,
-// and those with a document in progress there.
-func (s *Server) tracesIn(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats) (map[event.TraceID]struct{}, error) {
-	out := map[event.TraceID]struct{}{}
-	for id := range s.pending.between(t.environment, from.UnixNano(), to.UnixNano()) {
+func setOf(ids map[event.TraceID]int64) map[event.TraceID]struct{} {
+	out := make(map[event.TraceID]struct{}, len(ids))
+	for id := range ids {
 		out[id] = struct{}{}
 	}
+	return out
+}
+
+// tracesIn returns the traces with a span in [from, to) for which where, if it is not nil, holds,
+// and those with a document in progress there, with the time of the first such span or document.
+func (s *Server) tracesIn(ctx context.Context, t tenant, from, to time.Time, where query.Expr, stats *query.Stats) (map[event.TraceID]int64, error) {
+	out := s.pending.between(t.environment, from.UnixNano(), to.UnixNano())
 	datasets, _, err := s.traceDatasets(ctx, t)
 	if err != nil || len(datasets) == 0 || !from.Before(to) {
 		return out, err
@@ -206,7 +224,10 @@ func (s *Server) tracesIn(ctx context.Context, t tenant, from, to time.Time, whe
 		mu.Lock()
 		defer mu.Unlock()
 		for i := range rows.Headers {
-			out[rows.Headers[i].Trace] = struct{}{}
+			h := &rows.Headers[i]
+			if first, ok := out[h.Trace]; !ok || h.Time < first {
+				out[h.Trace] = h.Time
+			}
 		}
 		if len(out) > query.MaxHeld {
 			return query.ErrTooLarge

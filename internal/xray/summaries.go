@@ -156,27 +156,48 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 		return nil, err
 	}
 	out := &traceSummariesOut{TraceSummaries: []summaryOut{}, ApproximateTime: *in.StartTime}
+	// Those that match are read in full when less was enough to tell.
+	if where != nil {
+		rng.detail = detailOf(where)
+	}
 	var last *trace
 	var stats query.Stats
+	var matched []candidate
 	err = s.scan(ctx, t, rng, after, &stats, func(tr *trace) bool {
-		if len(out.TraceSummaries) >= pageSummaries || out.TracesProcessedCount >= pageScanned {
+		if len(out.TraceSummaries)+len(matched) >= pageSummaries || out.TracesProcessedCount >= pageScanned {
 			out.NextToken = position{nanos(last.start), last.id}.token(hash)
 			out.ApproximateTime = last.start
 			return false
 		}
 		last = tr
 		out.TracesProcessedCount++
-		if kept(tr.id, rate) && holds(tr) {
-			sum := tr.summary(t.account)
-			if rng.kind == byEvent {
-				at := min(tr.end, seconds(to.UnixNano()))
-				sum.MatchedEventTime = &at
-			}
-			out.TraceSummaries = append(out.TraceSummaries, sum)
+		switch {
+		case !kept(tr.id, rate) || !holds(tr):
+		case rng.detail == whole:
+			out.TraceSummaries = append(out.TraceSummaries, rng.summary(tr, t.account))
+		default:
+			matched = append(matched, candidate{tr.id, nanos(tr.start), nanos(tr.end), int64(tr.revision)})
 		}
 		return true
 	})
+	if err != nil {
+		return nil, err
+	}
+	err = s.visitAll(ctx, t, matched, whole, &stats, func(tr *trace) bool {
+		out.TraceSummaries = append(out.TraceSummaries, rng.summary(tr, t.account))
+		return true
+	})
 	return out, err
+}
+
+// summary describes a trace of the range.
+func (r traceRange) summary(t *trace, account string) summaryOut {
+	sum := t.summary(account)
+	if r.kind == byEvent {
+		at := min(t.end, seconds(r.to.UnixNano()))
+		sum.MatchedEventTime = &at
+	}
+	return sum
 }
 
 // kept reports whether a sample of a rate includes a trace; the same traces are in every sample

@@ -267,8 +267,10 @@ type serviceNode struct {
 	*tally
 	// own reports whether the node has segments of its own, root whether requests enter here.
 	own, root bool
-	edges     []*serviceEdge
-	id        int
+	// names are other names under which it was called.
+	names map[string]bool
+	edges []*serviceEdge
+	id    int
 }
 
 // serviceEdge is an edge of a finished graph.
@@ -288,7 +290,7 @@ func (g *graph) finish() []*serviceNode {
 	get := func(n node) *serviceNode {
 		x := nodes[n]
 		if x == nil {
-			x = &serviceNode{node: n, tally: newTally()}
+			x = &serviceNode{node: n, tally: newTally(), names: map[string]bool{}}
 			nodes[n] = x
 		}
 		return x
@@ -333,7 +335,7 @@ func (g *graph) finish() []*serviceNode {
 		}
 		e.merge(c)
 		if k.alias != "" {
-			e.aliases[k.alias] = true
+			e.aliases[k.alias], target.names[k.alias] = true, true
 		}
 	}
 	out := make([]*serviceNode, 0, len(nodes))

@@ -36,6 +36,7 @@ type (
 		needle  *query.Text    // what the field must contain, when e says so
 		equal   []string       // the strings one of which the field must be, when e says so
 		present bool           // e holds for every finite number, and for no missing value
+		there   bool           // e holds for every value, and for no missing one
 		// contains reports whether e says of a string no more than that it contains the needle.
 		contains bool
 	}
@@ -171,6 +172,7 @@ func (p *ofField) special(e query.Expr) {
 	case query.Has:
 		name, ok := isNumber(e.X)
 		p.present = ok && name == p.name
+		p.there = isField(e.X)
 	case query.Compare:
 		k, ok := e.R.(query.Const)
 		if !ok || !isField(e.L) || e.Mode != query.Strict {
@@ -542,7 +544,7 @@ func (p *ofField) one(v *values, keep bitmap) {
 	switch {
 	case v.coded():
 		p.byCode(v, keep)
-	case p.present && v.vec.Encoding == colfile.Delta:
+	case p.there && v.vec.Encoding != colfile.Split || p.present && v.vec.Encoding == colfile.Delta:
 		for k := range keep {
 			if v.vec.Valid != nil {
 				keep[k] &= v.vec.Valid[k]

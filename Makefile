@@ -75,7 +75,7 @@ $(CACHE)/conformance-node.installed: conformance/node/package-lock.json
 	@mkdir -p $(CACHE) && touch $@
 
 conformance: build $(CACHE)/venv.installed $(CACHE)/conformance-node.installed
-	cd conformance && TREFOIL_BIN=$(CURDIR)/bin/trefoil CRUDDUR_BIN=$(CURDIR)/bin/cruddur TREFOIL_VENV=$(CURDIR)/$(CACHE)/venv go test -count=1 ./...
+	cd conformance && AWS_CLI_V2=$$(../tools/awscli) TREFOIL_BIN=$(CURDIR)/bin/trefoil CRUDDUR_BIN=$(CURDIR)/bin/cruddur TREFOIL_VENV=$(CURDIR)/$(CACHE)/venv go test -count=1 ./...
 
 chromium:
 	@tools/chromium

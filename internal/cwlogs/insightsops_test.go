@@ -354,3 +354,23 @@ func TestLookupTables(t *testing.T) {
 	big := `{"lookupTableName":"x","tableBody":` + encode(t, "a\n"+strings.Repeat("x", 10<<20)) + `}`
 	r.refused("CreateLookupTable", big, "InvalidParameterException", "1 validation error")
 }
+
+// TestJoinedRowsAreMasked asks a group without a policy beside one that has one.
+func TestJoinedRowsAreMasked(t *testing.T) {
+	r := newRig(t)
+	r.group(`{"mail":"bob@example.com","id":1}`)
+	r.call("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, protection), nil)
+	r.call("CreateLogGroup", `{"logGroupName":"h"}`, nil)
+	r.stream("h", "s")
+	r.put("h", "s", inEvent{now(), `{"id":1}`})
+	ask := func(q string) string {
+		rows, _ := r.query(fmt.Sprintf(`{"logGroupName":"h",%s,"queryString":%s}`, anyTime, encode(t, q)))
+		return rows
+	}
+	if got := ask(`join left=a right=b where a.id = b.id (SOURCE "g" | fields id, mail) | fields b.mail | display b.mail`); got != "b.mail=***************" {
+		t.Errorf("joined: %s", got)
+	}
+	if got := ask(`join left=a right=b where a.id = b.id (SOURCE "g" | fields id, mail) | unmask b.mail`); got != "b.mail=bob@example.com" {
+		t.Errorf("unmasked: %s", got)
+	}
+}

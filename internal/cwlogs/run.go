@@ -175,6 +175,7 @@ func (s *Server) start(ctx context.Context, r *run) error {
 // execute runs the queries within the query, then the query.
 func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Result, error) {
 	var stats query.Stats
+	var read []insights.Group // by queries within the query
 	env := r.env
 	env.Side = func(p *insights.Plan) (*query.Result, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, sideTimeout, fmt.Errorf("it took longer than %v", sideTimeout))
@@ -184,6 +185,7 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 			return nil, errors.Join(err, context.Cause(ctx))
 		}
 		stats.Add(res.Stats)
+		read = append(read, p.Groups...)
 		return res, nil
 	}
 	plan, err := insights.Lower(r.tree, env)
@@ -196,20 +198,20 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 	}
 	res.Stats.Add(stats)
 	if !plan.Unmasked {
-		err = s.hide(ctx, r.environment, plan, res)
+		err = s.hide(ctx, r.environment, append(read, plan.Groups...), plan, res)
 	}
 	return plan, res, err
 }
 
-// hide masks what the policies of a plan's groups protect in its result.
-func (s *Server) hide(ctx context.Context, environment string, plan *insights.Plan, res *query.Result) error {
+// hide masks what the policies of the groups that were read protect in the result of a plan.
+func (s *Server) hide(ctx context.Context, environment string, read []insights.Group, plan *insights.Plan, res *query.Result) error {
 	all, err := s.cfg.Meta.LogGroups(ctx, environment)
 	if err != nil {
 		return err
 	}
 	var m *masker
 	for _, g := range all {
-		if slices.ContainsFunc(plan.Groups, func(p insights.Group) bool { return p.Dataset == g.ID }) {
+		if slices.ContainsFunc(read, func(p insights.Group) bool { return p.Dataset == g.ID }) {
 			own, err := s.maskerOf(ctx, g)
 			if err != nil {
 				return err

@@ -94,11 +94,12 @@ func checkStage(s Stage) error {
 			return fmt.Errorf("limit %d is negative", s.N)
 		}
 	case Distinct:
-		for _, e := range s.By {
-			if err := CheckExpr(e); err != nil {
+		for _, k := range s.Keys {
+			if err := CheckExpr(k.By); err != nil {
 				return err
 			}
 		}
+		return checkExprs(s.By)
 	case Project:
 		for _, f := range s.Fields {
 			if err := CheckExpr(f.Value); err != nil {
@@ -140,6 +141,10 @@ func checkExpr(e Expr, depth int, inTrace bool) error {
 	case Capture:
 		if e.Re == nil || e.Group < 0 || e.Group > e.Re.NumSubexp() {
 			return fmt.Errorf("capture of group %d does not fit its regular expression", e.Group)
+		}
+	case Cut:
+		if e.Index < 0 || e.Index+1 >= len(e.Parts) {
+			return fmt.Errorf("part %d of %d literals is not between two of them", e.Index, len(e.Parts))
 		}
 	case Captures:
 		if e.Re == nil {
@@ -269,7 +274,10 @@ func (q *Query) TraceSets(find func(Exists) (Expr, error)) (*Query, error) {
 			}
 			out.Stages[i] = s
 		case Distinct:
-			s.By = each(s.By)
+			s.By, s.Keys = each(s.By), slices.Clone(s.Keys)
+			for j := range s.Keys {
+				s.Keys[j].By = sub(s.Keys[j].By)
+			}
 			out.Stages[i] = s
 		case Unnest:
 			s.List = sub(s.List)

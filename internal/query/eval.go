@@ -90,6 +90,8 @@ func Eval(e Expr, row Row) event.Value {
 		return event.Bool(!v.Missing() && e.Re.MatchString(v.Text()))
 	case Capture:
 		return e.eval(Eval(e.X, row))
+	case Cut:
+		return e.eval(Eval(e.X, row))
 	case Captures:
 		return e.eval(Eval(e.X, row))
 	case Replace:
@@ -186,6 +188,47 @@ func (e Capture) eval(v event.Value) event.Value {
 		return event.Value{}
 	}
 	return event.String(s[m[2*e.Group]:m[2*e.Group+1]])
+}
+
+func (e Cut) eval(v event.Value) event.Value {
+	if v.Missing() {
+		return event.Value{}
+	}
+	s := v.Text()
+	last := len(e.Parts) - 1
+	for {
+		i := strings.Index(s, e.Parts[0])
+		if i < 0 {
+			return event.Value{}
+		}
+		// Of each literal the first one counts: what is possible behind a later one is possible
+		// behind it too.
+		rest, found, again := s[i+len(e.Parts[0]):], "", -1
+		for k := range last {
+			line := strings.IndexByte(rest, '\n')
+			n := strings.Index(rest, e.Parts[k+1])
+			if k+1 == last && e.Parts[last] == "" {
+				if n = len(rest); line >= 0 {
+					n = line
+				}
+			}
+			if n < 0 {
+				return event.Value{}
+			}
+			if line >= 0 && line < n {
+				again = line // the line ends before: only the next one may have all of them
+				break
+			}
+			if k == e.Index {
+				found = rest[:n]
+			}
+			rest = rest[n+len(e.Parts[k+1]):]
+		}
+		if again < 0 {
+			return event.String(found)
+		}
+		s = rest[again+1:]
+	}
 }
 
 // maxMatches bounds the matches of Captures in one text.

@@ -119,6 +119,15 @@ type Capture struct {
 	Group int
 }
 
+// Cut is a part of the text of X between literals: of the first place at which Parts stand one
+// behind the other on one line, what is between Parts[Index] and the next one, or the rest of the
+// line when that is the last and empty.
+type Cut struct {
+	X     Expr
+	Parts []string
+	Index int
+}
+
 // Captures is the list, a document, of all matches of Re in the text of X: of each the list of
 // the texts of its groups, null where one took no part. It is missing when there is none.
 type Captures struct {
@@ -227,6 +236,7 @@ func (Text) expr()       {}
 func (Glob) expr()       {}
 func (Match) expr()      {}
 func (Capture) expr()    {}
+func (Cut) expr()        {}
 func (Captures) expr()   {}
 func (Replace) expr()    {}
 func (ParseTime) expr()  {}
@@ -303,6 +313,8 @@ func children(e Expr) []Expr {
 		return []Expr{e.X}
 	case Capture:
 		return []Expr{e.X}
+	case Cut:
+		return []Expr{e.X}
 	case Captures:
 		return []Expr{e.X}
 	case Replace:
@@ -368,6 +380,9 @@ func rewrite(e Expr, conditions bool, replace func(Expr) Expr) Expr {
 		n.X = one(n.X)
 		e = n
 	case Capture:
+		n.X = one(n.X)
+		e = n
+	case Cut:
 		n.X = one(n.X)
 		e = n
 	case Captures:

@@ -132,10 +132,12 @@ type SortKey struct {
 type Limit struct{ N int }
 
 // Distinct keeps the first row of each combination of the values of By. With KeepMissing it keeps
-// all rows that lack one of them.
+// all rows that lack one of them. With Keys the first is that by these keys, and the rows come in no
+// particular order.
 type Distinct struct {
 	By          []Expr
 	KeepMissing bool
+	Keys        []SortKey
 }
 
 // Spread makes of a row one row for each time bucket that it overlaps, where it lasts from its
@@ -347,6 +349,9 @@ func (q *Query) Columns() (names map[string]bool, all bool) {
 		case Distinct:
 			for _, e := range s.By {
 				add(e)
+			}
+			for _, k := range s.Keys {
+				add(k.By)
 			}
 		case Project:
 			for _, f := range s.Fields {

@@ -62,6 +62,9 @@ func build(stages []Stage, out *sink) operator {
 	case Limit:
 		return &limitOp{left: s.N, next: build(stages[1:], out)}
 	case Distinct:
+		if s.Keys != nil {
+			return &firstOp{stage: s, groups: map[string]int{}, next: build(stages[1:], out)}
+		}
 		return &distinctOp{by: s.By, keep: s.KeepMissing, seen: map[string]struct{}{}, next: build(stages[1:], out)}
 	case Project:
 		names := make([]string, len(s.Fields))
@@ -301,6 +304,62 @@ func (o *distinctOp) push(row Row) bool {
 func (o *distinctOp) finish() error {
 	if o.over {
 		return ErrTooLarge
+	}
+	return o.next.finish()
+}
+
+// firstOp keeps the first row by the keys of a Distinct of each combination of values.
+type firstOp struct {
+	stage  Distinct
+	groups map[string]int // places in rows
+	rows   []sortRow
+	buf    []byte
+	keys   []event.Value
+	over   bool
+	next   operator
+}
+
+func (o *firstOp) push(row Row) bool {
+	o.buf, o.keys = o.buf[:0], o.keys[:0]
+	whole := true
+	for _, e := range o.stage.By {
+		v := Eval(e, row)
+		whole = whole && (!v.Missing() || !o.stage.KeepMissing)
+		o.buf = appendKey(o.buf, v)
+	}
+	for _, k := range o.stage.Keys {
+		o.keys = append(o.keys, Eval(k.By, row))
+	}
+	at, known := -1, false
+	if whole {
+		at, known = o.groups[string(o.buf)]
+	}
+	if known {
+		if CompareKeys(o.stage.Keys, o.keys, o.rows[at].keys) < 0 {
+			copy(o.rows[at].keys, o.keys)
+			o.rows[at].row = hold(row)
+		}
+		return true
+	}
+	if len(o.rows) >= MaxHeld {
+		o.over = true
+		return false
+	}
+	if whole {
+		o.groups[string(o.buf)] = len(o.rows)
+	}
+	o.rows = append(o.rows, sortRow{keys: append([]event.Value(nil), o.keys...), row: hold(row)})
+	return true
+}
+
+func (o *firstOp) finish() error {
+	if o.over {
+		return ErrTooLarge
+	}
+	for i := range o.rows {
+		if !o.next.push(o.rows[i].row) {
+			break
+		}
 	}
 	return o.next.finish()
 }

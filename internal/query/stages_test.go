@@ -3,6 +3,8 @@ package query_test
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -237,4 +239,48 @@ func FuzzTextFunctions(f *testing.F) {
 		}
 		eval(query.Months{X: x, N: 3, Ceil: true})
 	})
+}
+
+// TestCut compares cuts with the regular expression that says the same.
+func TestCut(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	pieces := []string{"a", "b", "ab", "=", " ", "\n", "x", "é", "a=b", ""}
+	text := func(n int, of []string) string {
+		var b strings.Builder
+		for range rnd.IntN(n) {
+			b.WriteString(of[rnd.IntN(len(of))])
+		}
+		return b.String()
+	}
+	found := 0
+	for range 50_000 {
+		s := text(12, pieces)
+		e := query.Cut{X: query.Str(s)}
+		pattern := ""
+		for i := range 2 + rnd.IntN(3) {
+			p := text(2, []string{"a", "b", "=", "ab", " ", ""})
+			e.Parts = append(e.Parts, p)
+			if i > 0 {
+				pattern += "(.*?)"
+			}
+			pattern += regexp.QuoteMeta(p)
+		}
+		last := len(e.Parts) - 1
+		if e.Parts[last] == "" {
+			pattern = strings.TrimSuffix(pattern, "(.*?)") + "(.*)"
+		}
+		e.Index = rnd.IntN(last)
+		if err := query.CheckExpr(e); err != nil {
+			t.Fatal(err)
+		}
+		want := query.Eval(query.Capture{X: e.X, Re: regexp.MustCompile(pattern), Group: e.Index + 1}, querytest.Row{})
+		if got := query.Eval(e, querytest.Row{}); got != want {
+			t.Fatalf("%s of %q\ngot  %q (%v)\nwant %q (%v)", e, s, got.Text(), got.Kind(), want.Text(), want.Kind())
+		} else if !got.Missing() {
+			found++
+		}
+	}
+	if found < 5000 {
+		t.Errorf("only %d cuts found anything", found)
+	}
 }

@@ -64,6 +64,7 @@ func (e Capture) String() string {
 	return fmt.Sprintf("capture(%s, %q, %d)", e.X, e.Re.String(), e.Group)
 }
 
+func (e Cut) String() string      { return fmt.Sprintf("cut(%s, %q, %d)", e.X, e.Parts, e.Index) }
 func (e Captures) String() string { return fmt.Sprintf("captures(%s, %q)", e.X, e.Re.String()) }
 func (e Replace) String() string {
 	return fmt.Sprintf("replace_match(%s, %q, %q)", e.X, e.Re.String(), e.With)

@@ -3,6 +3,7 @@ package insights
 import (
 	"fmt"
 	"regexp"
+	resyntax "regexp/syntax"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -35,13 +36,41 @@ func (l *lowering) truth(x Expr) query.Expr {
 
 // like tests for a text or a regular expression.
 func like(x query.Expr, text *String, regex *Regex) query.Expr {
-	if regex != nil && regexp.QuoteMeta(regex.Source) == regex.Source {
-		return query.Text{Op: query.Contains, X: x, S: regex.Source, Coerce: true}
-	}
 	if regex != nil {
-		return query.Match{X: x, Re: regexp.MustCompile(regex.Source)}
+		return matches(x, regex.Source)
 	}
 	return query.Text{Op: query.Contains, X: x, S: text.Value, Coerce: true}
+}
+
+// maxAlternatives is up to how many alternatives are searched for one by one.
+const maxAlternatives = 16
+
+// matches tests for a regular expression: as a text when it is one, and for alternatives one by one,
+// each of which the store can look for.
+func matches(x query.Expr, source string) query.Expr {
+	if regexp.QuoteMeta(source) == source {
+		return query.Text{Op: query.Contains, X: x, S: source, Coerce: true}
+	}
+	tree, err := resyntax.Parse(source, resyntax.Perl)
+	for err == nil && tree.Op == resyntax.OpCapture {
+		tree = tree.Sub[0]
+	}
+	if err != nil || tree.Op != resyntax.OpAlternate || len(tree.Sub) > maxAlternatives {
+		return query.Match{X: x, Re: regexp.MustCompile(source)}
+	}
+	var list []query.Expr
+	for _, sub := range tree.Sub {
+		re, err := regexp.Compile(sub.String())
+		if err != nil {
+			return query.Match{X: x, Re: regexp.MustCompile(source)}
+		}
+		if sub.Op == resyntax.OpLiteral && sub.Flags&resyntax.FoldCase == 0 {
+			list = append(list, query.Text{Op: query.Contains, X: x, S: string(sub.Rune), Coerce: true})
+			continue
+		}
+		list = append(list, query.Match{X: x, Re: re})
+	}
+	return query.Or{X: list}
 }
 
 // oneOf tests for the values of the first column of a query within the query.
@@ -243,7 +272,7 @@ func init() {
 		"base64encode": {1, 1, model("base64_encode", plain)}, "base64decode": {1, 1, model("base64_decode", plain)},
 		"hextoascii": {1, 1, model("hex_text", plain)}, "hextodec": {1, 1, model("hex_number", plain)}, "dectohex": {1, 1, model("number_hex", plain)},
 		"md5": {1, 1, model("md5", plain)}, "sha256": {1, 1, model("sha256", plain)},
-		"startswith": {2, 2, model("starts_with", test)}, "endswith": {2, 2, model("ends_with", test)},
+		"startswith": {2, 2, textTest(query.HasPrefix, "starts_with")}, "endswith": {2, 2, textTest(query.HasSuffix, "ends_with")},
 		"strcontains": {2, 3, strContains},
 		"ispresent": {1, 1, func(_ *lowering, _ Call, args []value) value {
 			x := args[0].e
@@ -321,6 +350,18 @@ func choose(l *lowering, c Call, args []value) value {
 	return value{e: call("if", out...), kind: k}
 }
 
+// textTest is a test of a text against another, which the store can look for when it stands in the
+// query.
+func textTest(op query.TextOp, fn string) func(*lowering, Call, []value) value {
+	return func(_ *lowering, _ Call, args []value) value {
+		x, y := args[0].expr(), args[1].expr()
+		if c, ok := y.(query.Const); ok && c.Value.Kind() == event.KindString {
+			return value{e: query.Text{Op: op, X: x, S: c.Value.Str(), Coerce: true}, kind: test}
+		}
+		return value{e: call(fn, x, y), kind: test}
+	}
+}
+
 // strContains has a third argument that, being true, has it ignore case.
 func strContains(l *lowering, c Call, args []value) value {
 	x, y := args[0].expr(), args[1].expr()
@@ -333,7 +374,7 @@ func strContains(l *lowering, c Call, args []value) value {
 			x, y = call("lower", x), call("lower", y)
 		}
 	}
-	return value{e: call("contains", x, y), kind: test}
+	return textTest(query.Contains, "contains")(l, c, []value{{e: x}, {e: y}})
 }
 
 func (l *lowering) call(c Call) value {

@@ -31,6 +31,14 @@ func (l *lowering) parseCommand(c ParseCmd) {
 		}
 		return
 	}
+	if parts := strings.Split(globOf(c), "*"); len(parts) > 1 && !strings.ContainsAny(globOf(c), "\n") {
+		for i, n := range c.As {
+			v := value{e: query.Cut{X: text, Parts: parts, Index: i}}
+			l.limited(v.e, c.Span)
+			l.set(n, v)
+		}
+		return
+	}
 	re, names, groups := l.groups(c)
 	if c.Multi {
 		name := l.field()
@@ -45,6 +53,14 @@ func (l *lowering) parseCommand(c ParseCmd) {
 		l.limited(v.e, c.Span)
 		l.set(n, v)
 	}
+}
+
+// globOf returns the pattern with stars, "" when it is a regular expression.
+func globOf(c ParseCmd) string {
+	if c.Form != ParseGlob {
+		return ""
+	}
+	return c.Glob.Value
 }
 
 // groups returns the names that a pattern gives and the groups that they are of.

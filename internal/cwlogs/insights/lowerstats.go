@@ -19,8 +19,6 @@ type binState struct {
 	field string
 	nanos bool // the field is in nanoseconds
 	by    []string
-	// other are the fields of the aggregates.
-	other []string
 }
 
 // groupable returns a value for grouping: equal numbers are one, whatever their type.
@@ -261,14 +259,17 @@ func (l *lowering) rate(c Call, add func(query.Agg) query.Expr) value {
 }
 
 func (l *lowering) dedup(c Dedup) {
-	l.sort()
 	var by []query.Expr
 	for _, p := range c.Paths {
 		v := l.path(p)
 		l.scalar(v, p.Span, "dedup")
 		by = append(by, groupable(v))
 	}
-	l.add(query.Distinct{By: by, KeepMissing: true})
+	d := query.Distinct{By: by, KeepMissing: true}
+	if !l.ordered {
+		d.Keys = l.order // so that only the rows that stay need be put in order
+	}
+	l.add(d)
 	l.late, l.deduped = "dedup", true
 }
 

@@ -318,7 +318,25 @@ func stringText(s string) string {
 	return `"` + strings.NewReplacer("\\", "\\\\", `"`, `\"`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s) + `"`
 }
 
-func (r *Regex) text() string { return "/" + strings.ReplaceAll(r.Source, "/", `\/`) + "/" }
+// text writes the expression between slashes; one within it is escaped, if it is not already.
+func (r *Regex) text() string {
+	var b strings.Builder
+	b.WriteByte('/')
+	for i := 0; i < len(r.Source); i++ {
+		switch c := r.Source[i]; {
+		case c == '\\' && i+1 < len(r.Source):
+			i++
+			b.WriteByte(c)
+			b.WriteByte(r.Source[i])
+		case c == '/':
+			b.WriteString(`\/`)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('/')
+	return b.String()
+}
 
 // String implements Expr.
 func (e Path) String() string { return pathText(e.Name) }

@@ -184,6 +184,12 @@ func stage(s query.Stage, rows []Row) ([]Row, error) {
 			return 0
 		})
 	case query.Distinct:
+		if s.Keys != nil {
+			var err error
+			if rows, err = stage(query.Sort{Keys: s.Keys}, rows); err != nil {
+				return nil, err
+			}
+		}
 		var seen [][]event.Value
 		for _, r := range rows {
 			var key []event.Value

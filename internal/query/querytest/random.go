@@ -113,6 +113,12 @@ func RandomQuery(rnd *rand.Rand, datasets ...event.DatasetID) (q *query.Query, o
 		return q, true
 	case 2:
 		q.Stages = append(q.Stages, query.Project{Fields: query.FieldsNamed("name", "error")}, query.Distinct{By: []query.Expr{query.Field{Name: "name"}, query.Field{Name: "error"}}, KeepMissing: rnd.IntN(2) == 0})
+		if rnd.IntN(2) == 0 {
+			d := q.Stages[len(q.Stages)-1].(query.Distinct)
+			d.Keys = newest().Keys
+			q.Stages[len(q.Stages)-1] = query.Project{Fields: query.FieldsNamed("message", "status")}
+			q.Stages[len(q.Stages)-2] = d
+		}
 		return q, false
 	}
 	agg := query.Aggregate{}

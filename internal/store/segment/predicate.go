@@ -2,6 +2,7 @@ package segment
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -80,7 +81,7 @@ func (c *compiler) compile(e query.Expr) predicate {
 		return ofRow{e}
 	case len(fields) == 0:
 		return always(query.Holds(e, query.NewRow(nil, nil)))
-	case len(fields) == 1 && !hasTraces(e):
+	case len(fields) == 1 && !hasTraces(e) && !searches(e):
 		return c.ofField(e, fields[0])
 	}
 	switch e := e.(type) {
@@ -101,6 +102,31 @@ func (c *compiler) compile(e query.Expr) predicate {
 	default:
 		return ofRow{e}
 	}
+}
+
+// searches reports whether e is made of searches for texts, which pay one by one: a text is looked
+// for in a whole page, and an index says where it is not.
+func searches(e query.Expr) bool {
+	search := func(e query.Expr) bool {
+		switch e := e.(type) {
+		case query.Text:
+			_, ok := e.X.(query.Field)
+			return ok
+		case query.Match:
+			_, ok := e.X.(query.Field)
+			return ok
+		}
+		return false
+	}
+	switch e := e.(type) {
+	case query.And:
+		return len(e.X) > 1 && slices.ContainsFunc(e.X, search)
+	case query.Or:
+		return len(e.X) > 1 && !slices.ContainsFunc(e.X, func(x query.Expr) bool { return !search(x) })
+	case query.Not:
+		return search(e.X)
+	}
+	return false
 }
 
 func hasTraces(e query.Expr) (has bool) {

@@ -49,7 +49,7 @@ func TestSearch(t *testing.T) {
 			query.Not{X: query.Text{Op: query.Contains, X: field, S: s}},
 		}
 		e := exprs[rnd.IntN(len(exprs))]
-		p := new(compiler).compile(e).(*ofField)
+		p := new(compiler).ofField(e, "f").(*ofField)
 		keep := make(bitmap, (v.vec.N+63)/64)
 		keep.fill(v.vec.N)
 		for i := range keep {

@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"internal/query":                 {"internal/event"},
 	"internal/xray/filterexpr":       {"internal/event", "internal/query", "internal/syntax"},
 	"internal/cwlogs/filterpattern":  {"internal/event", "internal/query", "internal/syntax"},
+	"internal/cwlogs/transform":      {},
 	"internal/cwlogs/insights":       {"internal/event", "internal/query", "internal/syntax"},
 	"internal/query/querytest":       {"internal/event", "internal/query"},
 	"internal/store":                 {"internal/event", "internal/query"},
@@ -41,7 +42,7 @@ var allowed = map[string][]string{
 		"internal/xray/filterexpr",
 	},
 	"internal/cwlogs": {
-		"internal/awsapi", "internal/body", "internal/cwlogs/filterpattern", "internal/cwlogs/insights", "internal/event", "internal/ingest", "internal/jsonscan", "internal/meta",
+		"internal/awsapi", "internal/body", "internal/cwlogs/filterpattern", "internal/cwlogs/insights", "internal/cwlogs/transform", "internal/event", "internal/ingest", "internal/jsonscan", "internal/meta",
 		"internal/query", "internal/store", "internal/syntax",
 	},
 	"internal/cwmetrics": {"internal/awsapi", "internal/body", "internal/event", "internal/ingest", "internal/meta", "internal/query", "internal/store"},

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trefoil-o11y/trefoil/internal/cwlogs/transform"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
@@ -28,7 +29,7 @@ func (s *Server) accept(ctx context.Context, g meta.LogGroup, stream string, eve
 	lambda := isLambda(g.Name)
 	for _, e := range events {
 		at := time.UnixMilli(e.timestamp).UnixNano()
-		d.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: stream, Dataset: g.ID}, e.message, lambda)
+		d.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: stream, Dataset: g.ID}, e.message, rules.transformed(e.message), lambda)
 		more.bytes += int64(len(e.message) + eventOverhead)
 		more.last = max(more.last, at)
 	}
@@ -74,6 +75,18 @@ type groupRules struct {
 	environment string
 	filters     []*metricFilter
 	masker      *masker // nil when nothing is to be hidden
+	transformer *transform.Transformer
+}
+
+// transformed returns what the group's transformer makes of a message, the message itself when there
+// is none or it does not fit.
+func (g *groupRules) transformed(message []byte) []byte {
+	if g.transformer != nil {
+		if out, ok := g.transformer.Apply(string(message)); ok {
+			return out
+		}
+	}
+	return message
 }
 
 func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
@@ -94,6 +107,11 @@ func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
 	}
 	out := &groupRules{environment: g.Environment}
 	for _, o := range objects {
+		if o.Kind == kindTransformer {
+			if out.transformer, err = readTransformer(o); err != nil {
+				return nil, err
+			}
+		}
 		if o.Kind != kindMetricFilter {
 			continue
 		}
@@ -105,6 +123,7 @@ func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
 		if err != nil {
 			return nil, fmt.Errorf("stored metric filter %q: %w", o.Name, err)
 		}
+		f.transformed = d.is.ApplyOnTransformedLogs
 		out.filters = append(out.filters, f)
 	}
 	if out.masker, err = r.protection(ctx, g.Environment, objects); err != nil {

@@ -192,10 +192,14 @@ func (s *Server) Events(ctx context.Context, in EventsInput) (EventsPage, error)
 		return EventsPage{}, err
 	}
 	out := EventsPage{Stats: pg.stats}
+	rules, err := s.rules.of(ctx, g)
+	if err != nil {
+		return EventsPage{}, err
+	}
 	for i := range pg.events {
 		e := &pg.events[i]
 		var in found
-		in.discover([]byte(e.message), isLambda(g.Name))
+		in.discover(rules.transformed([]byte(e.message)), isLambda(g.Name))
 		out.Events = append(out.Events, Event{
 			ID: e.at.digits(), Time: time.Unix(0, e.at.time).UTC(), Ingested: time.Unix(0, e.ingested).UTC(),
 			Stream: e.stream, Message: e.message, Trace: e.trace, Span: e.span, Fields: in.fields,

@@ -34,10 +34,11 @@ type found struct {
 	names []byte // those that are not just a key
 }
 
-// add puts a log event into a batch; h has no trace yet. Lambda says that the group is one of AWS
+// add puts a log event into a batch; h has no trace yet, and fields is the text that its fields are in:
+// the message, or what a transformer made of it. Lambda says that the group is one of AWS
 // Lambda's functions.
-func (d *found) add(b *event.Builder, h event.Header, message []byte, lambda bool) {
-	d.discover(message, lambda)
+func (d *found) add(b *event.Builder, h event.Header, message, fields []byte, lambda bool) {
+	d.discover(fields, lambda)
 	h.Trace, h.Parent = d.trace, d.span
 	b.Add(h)
 	for i := range d.fields {

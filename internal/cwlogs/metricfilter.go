@@ -101,8 +101,8 @@ func (s *Server) putMetricFilter(ctx context.Context, r *awsapi.Request, in putM
 		return none{}, invalid("Invalid metric transformation: dimensions and default value are mutually exclusive properties.")
 	case len(t.Dimensions) > maxDimensions:
 		return none{}, invalid("Invalid metric transformation: at most %d dimensions can be assigned to a metric.", maxDimensions)
-	case in.ApplyOnTransformedLogs || in.FieldSelectionCriteria != "" || len(in.EmitSystemFieldDimensions) > 0:
-		return none{}, invalid("Metric filters on transformed logs, with a field selection or with system fields are not supported by this server.")
+	case in.FieldSelectionCriteria != "" || len(in.EmitSystemFieldDimensions) > 0:
+		return none{}, invalid("Metric filters with a field selection or with system fields are not supported by this server.")
 	}
 	if _, err := newMetricFilter(*in.FilterPattern, t); err != nil {
 		return none{}, err
@@ -112,7 +112,7 @@ func (s *Server) putMetricFilter(ctx context.Context, r *awsapi.Request, in putM
 		return none{}, err
 	}
 	_, err = define(ctx, s, g.Environment, kindMetricFilter, g.Name, in.FilterName,
-		metricFilterObject{FilterPattern: *in.FilterPattern, MetricTransformations: in.MetricTransformations}, maxMetricFilters)
+		metricFilterObject{FilterPattern: *in.FilterPattern, MetricTransformations: in.MetricTransformations, ApplyOnTransformedLogs: in.ApplyOnTransformedLogs}, maxMetricFilters)
 	if err == nil {
 		s.changed(ctx, g)
 	}
@@ -221,6 +221,8 @@ type metricFilter struct {
 	node  filterpattern.Node
 	where query.Expr // nil for all
 	to    metricTransformation
+	// transformed is set when it reads what the group's transformer makes of messages.
+	transformed bool
 	// value and dimensions take what the transformation says out of a message.
 	value      func(message string) (string, bool)
 	dimensions map[string]func(message string) (string, bool)
@@ -302,7 +304,7 @@ func (g *groupRules) metrics(_ string, events []inputLogEvent) []Datum {
 	var out []Datum
 	for _, f := range g.filters {
 		for i := range events {
-			if d, _, ok := f.datum(&events[i]); ok {
+			if d, _, ok := f.datum(g.seen(f, &events[i])); ok {
 				out = append(out, d)
 			}
 		}
@@ -311,6 +313,14 @@ func (g *groupRules) metrics(_ string, events []inputLogEvent) []Datum {
 		out = append(out, embeddedMetrics(events[i].message)...)
 	}
 	return merged(out)
+}
+
+// seen returns an event as a filter sees it.
+func (g *groupRules) seen(f *metricFilter, e *inputLogEvent) *inputLogEvent {
+	if !f.transformed {
+		return e
+	}
+	return &inputLogEvent{timestamp: e.timestamp, message: g.transformed(e.message)}
 }
 
 // merged joins equal values.
@@ -357,7 +367,7 @@ func (g *groupRules) settle(events []inputLogEvent, now time.Time) {
 			}
 			have.last = now
 			if !have.matched {
-				_, have.matched, _ = f.datum(&events[i])
+				_, have.matched, _ = f.datum(g.seen(f, &events[i]))
 			}
 		}
 		f.mu.Unlock()

@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -197,4 +198,35 @@ func FuzzJSONScalars(f *testing.F) {
 			t.Errorf("hit %v after %d of %d values", hit, again, calls)
 		}
 	})
+}
+
+// TestHeldBytes holds rows of long texts: a query is refused for their size long before it has too many.
+func TestHeldBytes(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	field := query.Field{Name: "f"}
+	for _, stages := range [][]query.Stage{
+		nil,
+		{query.Sort{Keys: []query.SortKey{{By: field}}}},
+		{query.Sort{Keys: []query.SortKey{{By: field}}}, query.Limit{N: 1000}},
+		{query.Aggregate{By: []query.Named{{Name: "g", Value: field}}}},
+	} {
+		r := query.NewRunner(stages, nil)
+		n := 0
+		for ; n < 1000; n++ {
+			if !r.Push(query.NewRow([]string{"f"}, []event.Value{event.String(fmt.Sprint(n, long))})) {
+				break
+			}
+		}
+		if _, err := r.Result(); !errors.Is(err, query.ErrTooLarge) || n > 300 {
+			t.Errorf("%v: %d rows of 1 MiB, then %v", stages, n, err)
+		}
+	}
+	// The first few of an order hold no more than themselves.
+	r := query.NewRunner([]query.Stage{query.Sort{Keys: []query.SortKey{{By: field, Desc: true}}}, query.Limit{N: 10}}, nil)
+	for n := range 1000 {
+		r.Push(query.NewRow([]string{"f"}, []event.Value{event.String(fmt.Sprintf("%04d%s", n, long))}))
+	}
+	if res, err := r.Result(); err != nil || len(res.Rows) != 10 {
+		t.Errorf("the first ten of 1000 rows: %v", err)
+	}
 }

@@ -9,17 +9,16 @@ import (
 )
 
 const (
-	// maxValues and maxValuesBytes bound the values that Values has of one group, maxHeldBytes
+	// maxValues and maxValuesBytes bound the values that Values has of one group, MaxHeldBytes
 	// those of all groups.
 	maxValues      = 1000
 	maxValuesBytes = 256 << 10
-	maxHeldBytes   = 256 << 20
 )
 
 // TooLarge reports whether an accumulator holds more than it may; what it gives is of no use then.
 func TooLarge(a Accumulator) bool {
 	v, ok := a.(*valueLists)
-	return ok && v.bytes > maxHeldBytes
+	return ok && v.bytes > MaxHeldBytes
 }
 
 // valueLists keeps the first different values of each group, in order.

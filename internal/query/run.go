@@ -14,8 +14,23 @@ import (
 // MaxHeld bounds the rows that a sort or a result holds and the groups of an aggregate.
 const MaxHeld = 2_000_000
 
-// ErrTooLarge is returned by Runner.Result when a sort, a result or an aggregate held more
-// rows or groups than MaxHeld.
+// MaxHeldBytes bounds the memory of the values that a sort, a result or the groups of an aggregate
+// hold.
+const MaxHeldBytes = 256 << 20
+
+// holding counts the memory of what the operators of a run hold.
+type holding struct{ bytes int }
+
+// add counts values and reports whether there is room for them.
+func (h *holding) add(values []event.Value) bool {
+	for i := range values {
+		h.bytes += cost(values[i])
+	}
+	return h.bytes <= MaxHeldBytes
+}
+
+// ErrTooLarge is returned by Runner.Result when a sort, a result or an aggregate held more rows or
+// groups than MaxHeld, or more of them than MaxHeldBytes.
 var ErrTooLarge = errors.New("query holds too many rows or groups; narrow it or add a limit")
 
 // Runner takes rows through the stages of a pipeline. It is for one goroutine.
@@ -50,7 +65,7 @@ func build(stages []Stage, out *sink) operator {
 		return &spreadOp{s, build(stages[1:], out)}
 	case Aggregate:
 		out.reset(s.Names())
-		return newAggregateOp(s, build(stages[1:], out))
+		return newAggregateOp(s, &out.held, build(stages[1:], out))
 	case Sort:
 		limit := -1
 		if len(stages) > 1 {
@@ -58,12 +73,12 @@ func build(stages []Stage, out *sink) operator {
 				limit = l.N
 			}
 		}
-		return &sortOp{rows: rowHeap{keys: s.Keys}, limit: limit, next: build(stages[1:], out)}
+		return &sortOp{rows: rowHeap{keys: s.Keys}, limit: limit, held: &out.held, next: build(stages[1:], out)}
 	case Limit:
 		return &limitOp{left: s.N, next: build(stages[1:], out)}
 	case Distinct:
 		if s.Keys != nil {
-			return &firstOp{stage: s, groups: map[string]int{}, next: build(stages[1:], out)}
+			return &firstOp{stage: s, groups: map[string]int{}, held: &out.held, next: build(stages[1:], out)}
 		}
 		return &distinctOp{by: s.By, keep: s.KeepMissing, seen: map[string]struct{}{}, next: build(stages[1:], out)}
 	case Project:
@@ -315,6 +330,7 @@ type firstOp struct {
 	rows   []sortRow
 	buf    []byte
 	keys   []event.Value
+	held   *holding
 	over   bool
 	next   operator
 }
@@ -341,14 +357,15 @@ func (o *firstOp) push(row Row) bool {
 		}
 		return true
 	}
-	if len(o.rows) >= MaxHeld {
+	kept := hold(row)
+	if len(o.rows) >= MaxHeld || !o.held.add(kept.values) {
 		o.over = true
 		return false
 	}
 	if whole {
 		o.groups[string(o.buf)] = len(o.rows)
 	}
-	o.rows = append(o.rows, sortRow{keys: append([]event.Value(nil), o.keys...), row: hold(row)})
+	o.rows = append(o.rows, sortRow{keys: append([]event.Value(nil), o.keys...), row: kept})
 	return true
 }
 
@@ -388,11 +405,12 @@ type aggregateOp struct {
 	next   operator
 	buf    []byte
 	row    []event.Value
+	held   *holding
 	over   bool
 }
 
-func newAggregateOp(s Aggregate, next operator) *aggregateOp {
-	o := &aggregateOp{stage: s, groups: map[string]uint32{}, next: next}
+func newAggregateOp(s Aggregate, held *holding, next operator) *aggregateOp {
+	o := &aggregateOp{stage: s, groups: map[string]uint32{}, held: held, next: next}
 	for _, a := range s.Aggs {
 		o.accs = append(o.accs, NewAccumulator(a))
 	}
@@ -416,7 +434,7 @@ func (o *aggregateOp) push(row Row) bool {
 	}
 	g, ok := o.groups[string(o.buf)]
 	if !ok {
-		if len(o.groups) >= o.stage.MaxGroups() {
+		if len(o.groups) >= o.stage.MaxGroups() || !o.held.add(o.row) {
 			o.over = true
 			return false
 		}
@@ -487,6 +505,7 @@ func appendKey(dst []byte, v event.Value) []byte {
 type sortOp struct {
 	rows  rowHeap
 	limit int
+	held  *holding
 	next  operator
 	over  bool
 }
@@ -574,17 +593,28 @@ func (o *sortOp) push(row Row) bool {
 	}
 	switch {
 	case o.limit < 0:
-		if len(o.rows.rows) >= MaxHeld {
+		r.row = hold(row)
+		if len(o.rows.rows) >= MaxHeld || !o.held.add(r.row.values) {
 			o.over = true
 			return false
 		}
-		r.row = hold(row)
 		o.rows.rows = append(o.rows.rows, r)
 	case len(o.rows.rows) < o.limit:
 		r.row = hold(row)
+		if !o.held.add(r.row.values) {
+			o.over = true
+			return false
+		}
 		heap.Push(&o.rows, r)
 	case o.rows.before(&r, &o.rows.rows[0]):
 		r.row = hold(row)
+		for _, v := range o.rows.rows[0].row.values {
+			o.held.bytes -= cost(v)
+		}
+		if !o.held.add(r.row.values) {
+			o.over = true
+			return false
+		}
 		o.rows.rows[0] = r
 		heap.Fix(&o.rows, 0)
 	}
@@ -597,7 +627,12 @@ func (o *sortOp) finish() error {
 	}
 	sort.Slice(o.rows.rows, func(i, j int) bool { return o.rows.before(&o.rows.rows[i], &o.rows.rows[j]) })
 	for i := range o.rows.rows {
-		if !o.next.push(o.rows.rows[i].row) {
+		row := o.rows.rows[i].row
+		for _, v := range row.values {
+			o.held.bytes -= cost(v) // who is behind holds it, or nobody
+		}
+		o.rows.rows[i] = sortRow{}
+		if !o.next.push(row) {
 			break
 		}
 	}
@@ -606,6 +641,7 @@ func (o *sortOp) finish() error {
 
 // sink collects the result.
 type sink struct {
+	held  holding // of all operators ahead of it, too
 	names []string
 	index map[string]int
 	fixed bool
@@ -635,7 +671,7 @@ func (s *sink) push(row Row) bool {
 		}
 		if same {
 			s.rows = append(s.rows, h.values)
-			return true
+			return s.fits(h.values)
 		}
 	}
 	out := make([]event.Value, len(s.names), len(s.names)+8)
@@ -653,7 +689,12 @@ func (s *sink) push(row Row) bool {
 		return true
 	})
 	s.rows = append(s.rows, out)
-	return true
+	return s.fits(out)
+}
+
+func (s *sink) fits(row []event.Value) bool {
+	s.over = s.over || !s.held.add(row)
+	return !s.over
 }
 
 func (s *sink) finish() error {

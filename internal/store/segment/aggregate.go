@@ -74,7 +74,7 @@ func (a *aggregator) grow() {
 		acc.Grow(a.by.groups)
 		a.over = a.over || query.TooLarge(acc)
 	}
-	a.over = a.over || a.by.groups > a.stage.MaxGroups()
+	a.over = a.over || a.by.groups > a.stage.MaxGroups() || a.by.bytes() > query.MaxHeldBytes
 }
 
 // byIndex adds a whole unit, all of whose rows are selected, by what the index says of it. It

@@ -24,6 +24,7 @@ type key struct {
 	numbers []uint32               // … and what they are in list
 	small   []uint32               // ids + 1 of small integers
 	list    []event.Value          // by id
+	bytes   int                    // of the strings in list
 
 	lastBits uint64
 	lastID   uint32
@@ -87,6 +88,7 @@ func (t *stringIDs) id(k *key, s string) uint32 {
 		}
 	}
 	k.list = append(k.list, event.String(strings.Clone(s)))
+	k.bytes += len(s)
 	t.n++
 	id := uint32(len(k.list))
 	t.slots[i] = stringSlot{hash, id}
@@ -394,6 +396,14 @@ func (g *grouping) count() {
 	} else if len(g.keys) == 1 {
 		g.groups = len(g.keys[0].list)
 	}
+}
+
+// bytes is about the memory that the values of the keys take.
+func (g *grouping) bytes() (n int) {
+	for _, k := range g.keys {
+		n += k.bytes + 40*len(k.list)
+	}
+	return n
 }
 
 // values returns the values of a group's keys.

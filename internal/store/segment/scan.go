@@ -109,13 +109,16 @@ func (snap *snapshot) traces(ctx context.Context, q *query.Query, where query.Ex
 		mu.Lock()
 		defer mu.Unlock()
 		keep.each(func(i int) {
-			if v.vec.Has(i) {
+			if v.vec.Has(i) && len(ids) <= query.MaxHeld {
 				ids[event.TraceID(v.vec.IDs[i*16:i*16+16])] = struct{}{}
 			}
 		})
-		return true
+		return len(ids) <= query.MaxHeld
 	})
 	stats.RowsMatched = 0 // those of the query itself count
+	if len(ids) > query.MaxHeld {
+		return nil, query.ErrTooLarge
+	}
 	return ids, err
 }
 

@@ -524,13 +524,19 @@ func TestXRayDatagrams(t *testing.T) {
 		return nil
 	}
 	eventually(t, 20*time.Second, "every document is there", stored)
+	if _, err := s.xrayClient().PutTelemetryRecords(t.Context(), &xray.PutTelemetryRecordsInput{TelemetryRecords: []types.TelemetryRecord{
+		{Timestamp: aws.Time(time.Now()), SegmentsReceivedCount: aws.Int32(9), SegmentsRejectedCount: aws.Int32(2), SegmentsSpilloverCount: aws.Int32(1)},
+	}}); err != nil {
+		t.Error(err)
+	}
 	var status struct {
 		Daemon struct {
 			Received, Spilled int
 			Rejected          map[string]int
+			Reported          struct{ Received, Rejected, Spilled int }
 		} `json:"xray_daemon"`
 	}
-	if err := s.get("/api/status", &status); err != nil || status.Daemon.Received != count || status.Daemon.Spilled != 0 || len(status.Daemon.Rejected) != 0 {
+	if err := s.get("/api/status", &status); err != nil || fmt.Sprint(status.Daemon.Reported) != "{9 2 1}" || status.Daemon.Received != count || status.Daemon.Spilled != 0 || len(status.Daemon.Rejected) != 0 {
 		t.Errorf("counters %+v, %v", status.Daemon, err)
 	}
 	s.kill()

@@ -279,11 +279,17 @@ type statusJSON struct {
 	Daemon      daemonJSON   `json:"xray_daemon"`
 }
 
-// daemonJSON counts the datagrams of the X-Ray port since the start.
+// daemonJSON counts the datagrams of the X-Ray port since the start, and what other daemons report of
+// theirs.
 type daemonJSON struct {
 	Received int64            `json:"received"`
 	Rejected map[string]int64 `json:"rejected"`
 	Spilled  int64            `json:"spilled"`
+	Reported struct {
+		Received int64 `json:"received"`
+		Rejected int64 `json:"rejected"`
+		Spilled  int64 `json:"spilled"`
+	} `json:"reported"`
 }
 
 func (s *Server) sources() []sourceJSON {
@@ -303,8 +309,9 @@ func (s *Server) status(*http.Request) (any, error) {
 	out := statusJSON{
 		Version: s.cfg.Version, StartedAt: timeText(s.started), Environment: s.cfg.Environment, Auth: s.cfg.Auth, Addresses: s.cfg.Addresses,
 		Account: s.cfg.Account, Region: s.cfg.Region, Sources: s.sources(), Events: u.Events, DiskBytes: u.DiskBytes,
-		Newest: optionalTime(u.Newest), Daemon: daemonJSON{daemon.Received, daemon.Rejected, daemon.Spilled},
+		Newest: optionalTime(u.Newest), Daemon: daemonJSON{Received: daemon.Received, Rejected: daemon.Rejected, Spilled: daemon.Spilled},
 	}
+	out.Daemon.Reported.Received, out.Daemon.Reported.Rejected, out.Daemon.Reported.Spilled = daemon.Reported.Received, daemon.Reported.Rejected, daemon.Reported.Spilled
 	return out, nil
 }
 

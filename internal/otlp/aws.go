@@ -71,7 +71,9 @@ func checkAWS(msg []byte) error {
 	walk = func(msg []byte, depth int) error {
 		f := fields{buf: msg}
 		for f.next() {
-			if f.num != 2 && (depth > 0 || f.num != 1) || !f.is(wireBytes) {
+			// Of a request its resources, of these their scopes (where they were in the first
+			// versions, too), of these their spans.
+			if wanted := [...]bool{f.num == 1, f.num == 2 || f.num == 1000, f.num == 2}[depth]; !wanted || !f.is(wireBytes) {
 				continue
 			}
 			part := f.data()

@@ -152,7 +152,12 @@ func (s *Server) watchGroup(ctx context.Context, t tenant, g meta.XRayGroup, now
 		return err
 	}
 	for _, m := range run {
-		if err := s.judge(ctx, t, g, m, list[m].graph); err != nil {
+		made := list[m].graph
+		if len(made.nodes)+len(made.edges) > maxKept {
+			s.cfg.Log.Warn("too many services to look for insights", "group", g.Name, "nodes", len(made.nodes), "minute", timeOfMinute(m))
+			made = newGraph("")
+		}
+		if err := s.judge(ctx, t, g, m, made); err != nil {
 			return err
 		}
 	}

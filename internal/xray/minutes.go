@@ -23,6 +23,9 @@ const (
 	quietFor = time.Minute
 	// reachMinutes is lookback in minutes.
 	reachMinutes = int64(lookback / time.Minute)
+	// maxKept is how many nodes and edges a minute may have that is kept. Names without end, such
+	// as ids in them, are not worth the space.
+	maxKept = 20_000
 	// maxChanged bounds the traces that are looked up one by one when spans arrive late.
 	maxChanged = 500_000
 )
@@ -321,6 +324,9 @@ func (s *Server) makeRun(ctx context.Context, t tenant, run []int64, open map[in
 	due := time.Now().Add(-s.quiet)
 	for m, x := range list {
 		give(m, x.reach, x.graph)
+		if x.reach > reachMinutes || len(x.graph.nodes)+len(x.graph.edges) > maxKept {
+			continue
+		}
 		c := reached(counts, m, x.reach)
 		if !open[m] && c.spans > 0 && c.ingested < due.UnixNano() && timeOfMinute(m+1).Before(due) {
 			keep = append(keep, meta.XRayMinute{Minute: m, Reach: x.reach, Spans: c.spans, Graph: encodeMinute(x.graph, m)})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -377,5 +378,39 @@ func TestGraphOfMinutes(t *testing.T) {
 				compareGraphs(t, f, rnd, over, 4)
 			}
 		})
+	}
+}
+
+// TestMinutesOfHostileTraces keeps no minute of a trace that has parts years apart, nor of names
+// without end.
+func TestMinutesOfHostileTraces(t *testing.T) {
+	f := start(t, t.TempDir())
+	f.server.KeepAtOnce()
+	docs := []string{`{"id":"0000000000000001","name":"a","trace_id":"1-5f5e1000-000000000000000000000001","start_time":1600000020,"end_time":1600000021,"subsegments":[
+		{"id":"0000000000000002","name":"b","namespace":"remote","start_time":9000000000,"end_time":9000000001}]}`,
+		`{"id":"0000000000000001","name":"late","trace_id":"1-5f5e1000-000000000000000000000002","start_time":1600000081,"end_time":1600000082,"subsegments":[{"id":"0000000000000002","name":"b","start_time":9000000000,"end_time":9000000001}]}`}
+	for i := range 450 {
+		var subs []string
+		for k := range 50 {
+			subs = append(subs, fmt.Sprintf(`{"id":"%016x","name":"n-%d-%d","namespace":"remote","start_time":1600000200,"end_time":1600000201}`, k+10, i, k))
+		}
+		docs = append(docs, fmt.Sprintf(`{"id":"0000000000000001","name":"wide","trace_id":"1-5f5e1000-%024x","start_time":1600000200,"end_time":1600000201,"subsegments":[%s]}`, i+100, strings.Join(subs, ",")))
+	}
+	if refused := f.put(t, docs...); len(refused) > 0 {
+		t.Fatal(refused)
+	}
+	from, to := time.Unix(1600000000, 0), time.Unix(1600000400, 0)
+	for range 2 {
+		want, err := f.server.GraphOfWhole(t.Context(), from, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := f.server.GraphOfMinutes(t.Context(), from, to); err != nil || got != want {
+			t.Fatalf("%v %s", err, cmp.Diff(want, got))
+		}
+	}
+	kept, err := f.meta.XRayMinutesKept(t.Context(), "bootcamp", 0, 1<<40)
+	if err != nil || len(kept) != 0 {
+		t.Errorf("kept %v, %v", kept, err)
 	}
 }

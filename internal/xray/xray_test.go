@@ -168,8 +168,14 @@ func list(t testing.TB, v any, member string) []string {
 
 // TestFilters runs the corpus through the API and the console's list.
 func TestFilters(t *testing.T) {
+	for _, name := range []string{"filters", "scopes"} {
+		t.Run(name, func(t *testing.T) { testFilters(t, "testdata/"+name+".txt") })
+	}
+}
+
+func testFilters(t *testing.T, corpus string) {
 	f := start(t, t.TempDir())
-	cases := querytest.Corpus(t, "testdata/filters.txt")
+	cases := querytest.Corpus(t, corpus)
 	var docs []string
 	for i, line := range cases[0].Load {
 		docs = append(docs, corpusDoc(t, line, i))

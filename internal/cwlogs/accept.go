@@ -162,12 +162,13 @@ const (
 	settleAfter = time.Minute
 )
 
-// Run delivers to subscriptions, reports default values of metrics and runs scheduled queries until
-// ctx ends.
+// Run delivers to subscriptions, reports default values of metrics, runs scheduled queries and detects
+// anomalies until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.follow(ctx) })
 	g.Go(func() error { return s.runSchedule(ctx) })
+	g.Go(func() error { return s.detect(ctx) })
 	return g.Wait()
 }
 

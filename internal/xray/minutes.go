@@ -206,66 +206,93 @@ func (s *Server) fill(ctx context.Context, t tenant, g *graph, from, to time.Tim
 	return s.resolve(ctx, t, g, from.Add(-linkedWithin), to.Add(lookback), stats)
 }
 
+// fillMinutes is fill for a range in which the minutes [a, b) lie in full.
 func (s *Server) fillMinutes(ctx context.Context, t tenant, g *graph, from, to time.Time, a, b int64, stats *query.Stats) error {
-	visit := func(tr *trace) bool { g.add(tr); return true }
-	r := traceRange{kind: byEvent, from: from, to: to, detail: outline}
-	if _, err := s.reachIn(ctx, t, r, from, nil, stats, visit); err != nil {
+	datasets, _, err := s.traceDatasets(ctx, t)
+	if err != nil {
 		return err
 	}
-	for _, x := range [][2]time.Time{{from, timeOfMinute(a)}, {timeOfMinute(b), to}} {
+	begin := minuteOf(from.UnixNano())
+	open, err := s.unfinished(ctx, t, begin-reachMinutes, b, stats)
+	if err != nil {
+		return err
+	}
+	// A minute that reaches over the end of the range is counted in full in a graph, but in a
+	// series only up to there. Of those before the range some reach into it.
+	last := int64(math.MaxInt64)
+	if g.bucket != 0 && float64(b*60) < g.to {
+		last = b - 1
+	}
+	var apart [][2]time.Time
+	give := func(m, reach int64, of *graph) {
+		switch {
+		case m >= a && m+reach <= last:
+			g.merge(of)
+		case m >= a || m < begin && m+reach >= begin:
+			apart = append(apart, [2]time.Time{timeOfMinute(m), timeOfMinute(m + 1)})
+		}
+	}
+	want, counts, err := s.eachKept(ctx, t, datasets, begin-reachMinutes, b, open, stats, give)
+	if err != nil {
+		return err
+	}
+	visit := func(tr *trace) bool { g.add(tr); return true }
+	r := traceRange{kind: byEvent, from: from, to: to, detail: outline}
+	known := true
+	for m := range want {
+		if m < a {
+			known = known && m >= begin
+			delete(want, m)
+		}
+	}
+	if known {
+		apart = append(apart, [2]time.Time{timeOfMinute(begin), from})
+	} else {
+		apart = slices.DeleteFunc(apart, func(x [2]time.Time) bool { return x[0].Before(from) })
+		if _, err := s.reachIn(ctx, t, r, from, nil, stats, visit); err != nil {
+			return err
+		}
+	}
+	for _, run := range runs(want, counts) {
+		if err := s.makeRun(ctx, t, run, open, counts, stats, give); err != nil {
+			return err
+		}
+	}
+	for _, x := range append(apart, [2]time.Time{from, timeOfMinute(a)}, [2]time.Time{timeOfMinute(b), to}) {
+		if earliest := from.Add(-lookback); x[0].Before(earliest) {
+			x[0] = earliest
+		}
 		if x[0].Before(x[1]) {
 			if _, err := s.window(ctx, t, r, x[0], x[1], nil, nil, stats, visit); err != nil {
 				return err
 			}
 		}
 	}
-	// A minute that reaches over the end of the range is counted in full in a graph, but in a
-	// series only up to there.
-	last := int64(math.MaxInt64)
-	if g.bucket != 0 && float64(b*60) < g.to {
-		last = b - 1
-	}
-	late, err := s.eachMinute(ctx, t, a, b, last, stats, g.merge)
+	return nil
+}
+
+// keepMinutes keeps the minutes in [a, b) that are quiet and were not kept.
+func (s *Server) keepMinutes(ctx context.Context, t tenant, a, b int64) error {
+	var stats query.Stats
+	datasets, _, err := s.traceDatasets(ctx, t)
 	if err != nil {
 		return err
 	}
-	for _, m := range late {
-		if _, err := s.window(ctx, t, r, timeOfMinute(m), timeOfMinute(m+1), nil, nil, stats, visit); err != nil {
+	open, err := s.unfinished(ctx, t, a, b, &stats)
+	if err != nil {
+		return err
+	}
+	give := func(int64, int64, *graph) {}
+	want, counts, err := s.eachKept(ctx, t, datasets, a, b, open, &stats, give)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs(want, counts) {
+		if err := s.makeRun(ctx, t, run, open, counts, &stats, give); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// eachMinute calls visit with the graphs of the minutes in [a, b) that have any traces, and keeps
-// those that were not kept and are quiet. It returns the minutes that reach over last instead of
-// visiting them.
-func (s *Server) eachMinute(ctx context.Context, t tenant, a, b, last int64, stats *query.Stats, visit func(*graph)) (late []int64, err error) {
-	datasets, _, err := s.traceDatasets(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	open, err := s.unfinished(ctx, t, a, b, stats)
-	if err != nil {
-		return nil, err
-	}
-	give := func(m, reach int64, g *graph) {
-		if m+reach > last {
-			late = append(late, m)
-		} else {
-			visit(g)
-		}
-	}
-	want, counts, err := s.eachKept(ctx, t, datasets, a, b, open, stats, give)
-	if err != nil {
-		return nil, err
-	}
-	for _, run := range runs(want, counts) {
-		if err := s.makeRun(ctx, t, run, open, counts, stats, give); err != nil {
-			return nil, err
-		}
-	}
-	return late, nil
 }
 
 // eachKept calls give with the minutes in [a, b) that are kept and good, and returns the others that
@@ -379,7 +406,7 @@ func (s *Server) makeMinutes(ctx context.Context, t tenant, run []int64, where q
 			return true
 		}
 		x.graph.add(tr)
-		tr.each(func(e *entity) { x.reach = max(x.reach, minuteOf(nanos(e.start))-m) })
+		tr.each(func(e *entity) { x.reach = max(x.reach, minuteOf(nanos(max(e.start, e.end)))-m) })
 		out[m] = x
 		return true
 	})
@@ -433,8 +460,7 @@ func (s *Server) tend(ctx context.Context, now time.Time, sweep bool) error {
 	for _, environment := range list {
 		t := tenant{environment, s.cfg.Account, s.cfg.Region}
 		m := minuteOf(now.UnixNano())
-		_, err := s.eachMinute(ctx, t, m-tendBack, m-1, math.MaxInt64, &query.Stats{}, func(*graph) {})
-		failed = errors.Join(failed, err, s.watch(ctx, t, now))
+		failed = errors.Join(failed, s.keepMinutes(ctx, t, m-tendBack, m-1), s.watch(ctx, t, now))
 		if sweep {
 			failed = errors.Join(failed, s.sweepMinutes(ctx, t))
 		}

@@ -26,8 +26,9 @@ type maker struct {
 	ds   []event.DatasetID
 	// over is the time over which traces begin, in seconds from base.
 	over int
-	// unfinished is how many of a hundred documents in progress stay so.
-	unfinished int
+	// progress is how many of a hundred documents come in progress first, unfinished how many of
+	// these stay so.
+	progress, unfinished int
 	// segments is whether only segments are made, and no spans.
 	segments bool
 	last     map[string]string // an id of a segment in each trace
@@ -146,7 +147,7 @@ func (m *maker) put(d map[string]any) {
 		return string(b)
 	}
 	whole := text()
-	if m.chance(15) {
+	if m.chance(m.progress) {
 		end := d["end_time"]
 		delete(d, "end_time")
 		d["in_progress"] = true
@@ -253,7 +254,7 @@ func (m *maker) send(t testing.TB, f *fixture) {
 
 func newMaker(t testing.TB, f *fixture, seed uint64, over int) *maker {
 	t.Helper()
-	m := &maker{rnd: rand.New(rand.NewPCG(seed, 1)), b: event.NewBuilder(), last: map[string]string{}, over: over}
+	m := &maker{rnd: rand.New(rand.NewPCG(seed, 1)), b: event.NewBuilder(), last: map[string]string{}, over: over, progress: 15}
 	t.Cleanup(m.b.Release)
 	for _, name := range []string{"front", "cart"} {
 		ds, err := f.meta.EnsureDataset(t.Context(), "bootcamp", meta.Honeycomb, name)
@@ -349,12 +350,17 @@ func TestGraphOfMinutes(t *testing.T) {
 				t.Fatal(err)
 			}
 			for round := range 4 {
-				m.unfinished = 20 * (round % 2)
+				m.progress, m.unfinished = 15*(round/2), 20*(round%2)
 				for range 25 {
 					m.trace()
 				}
 				m.send(t, f)
-				compareGraphs(t, f, rnd, over, 3)
+				if rnd.IntN(2) == 0 { // keeps all, also what lies before the ranges
+					if _, err := f.server.GraphOfMinutes(t.Context(), time.Unix(base-7200, 0), time.Unix(base+7200, 0)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				compareGraphs(t, f, rnd, over, 4)
 				// Traces that are there get more parts.
 				for range 3 {
 					m.request(m.ids[rnd.IntN(len(m.ids))], "", float64(rnd.IntN(over)), 1, "late", 2)

@@ -72,8 +72,20 @@ func (r traceRange) contains(t *trace) bool {
 	case byService:
 		return !t.entry.inProgress && r.holds(nanos(t.entry.end))
 	default:
-		return nanos(t.start) < r.to.UnixNano() && nanos(t.end) >= r.from.UnixNano()
+		return t.active(r.from.UnixNano(), r.to.UnixNano())
 	}
+}
+
+// active reports whether a part of the trace overlaps [from, to).
+func (t *trace) active(from, to int64) bool {
+	if at := nanos(t.start); at >= to || nanos(t.end) < from {
+		return false
+	} else if at >= from {
+		return true
+	}
+	found := false
+	t.each(func(e *entity) { found = found || nanos(e.start) < to && nanos(max(e.start, e.end)) >= from })
+	return found
 }
 
 // scan visits the traces of a range behind a position (nil: from the first), by their starts,

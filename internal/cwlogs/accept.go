@@ -76,6 +76,8 @@ type groupRules struct {
 	filters     []*metricFilter
 	masker      *masker // nil when nothing is to be hidden
 	transformer *transform.Transformer
+	// embedded is set when messages in the Embedded Metric Format make metrics.
+	embedded bool
 }
 
 // transformed returns what the group's transformer makes of a message, the message itself when there
@@ -105,7 +107,23 @@ func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("filters of log group %q: %w", g.Name, err)
 	}
-	out := &groupRules{environment: g.Environment}
+	account, err := accountPolicies(ctx, r.meta, g.Environment, g.Name)
+	if err != nil {
+		return nil, fmt.Errorf("account policies for log group %q: %w", g.Name, err)
+	}
+	out := &groupRules{environment: g.Environment, embedded: true}
+	for _, p := range account {
+		switch p.is.kind(p.Name) {
+		case policyTransformer:
+			if g.Class == "STANDARD" {
+				if out.transformer, err = parseTransformerPolicy(p.is.PolicyDocument); err != nil {
+					return nil, fmt.Errorf("stored account policy %q: %w", p.Name, err)
+				}
+			}
+		case policyMetricExtraction:
+			out.embedded = false
+		}
+	}
 	for _, o := range objects {
 		if o.Kind == kindTransformer {
 			if out.transformer, err = readTransformer(o); err != nil {
@@ -126,7 +144,7 @@ func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
 		f.transformed = d.is.ApplyOnTransformedLogs
 		out.filters = append(out.filters, f)
 	}
-	if out.masker, err = r.protection(ctx, g.Environment, objects); err != nil {
+	if out.masker, err = protection(objects, account); err != nil {
 		return nil, err
 	}
 	r.known[g.ID] = out

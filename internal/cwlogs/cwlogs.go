@@ -50,6 +50,9 @@ type Server struct {
 	deliveries deliveries
 	exports    exports
 
+	// accountPolicies orders changes of them, which are checked against each other.
+	accountPolicies sync.Mutex
+
 	// streams orders writing to a stream against its deletion, by group: PutLogEvents holds
 	// the lock for reading from its look at the stream until its events have their place.
 	streams [64]sync.RWMutex

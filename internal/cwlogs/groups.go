@@ -44,11 +44,13 @@ func (s *Server) createLogGroup(ctx context.Context, r *awsapi.Request, in creat
 	}
 	g := meta.LogGroup{Class: in.LogGroupClass, KMSKeyID: in.KMSKeyID, DeletionProtection: in.DeletionProtectionEnabled}
 	g.Environment, g.Name = r.Caller.Environment, in.LogGroupName
-	_, err := s.cfg.Meta.CreateLogGroup(ctx, g, in.Tags)
+	g, err := s.cfg.Meta.CreateLogGroup(ctx, g, in.Tags)
 	if errors.Is(err, meta.ErrExists) {
-		err = errGroupTaken
+		return none{}, errGroupTaken
+	} else if err != nil {
+		return none{}, err
 	}
-	return none{}, err
+	return none{}, s.startGroup(ctx, g)
 }
 
 type groupInput struct {

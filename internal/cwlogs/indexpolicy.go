@@ -125,12 +125,12 @@ func (s *Server) indexPolicy(ctx context.Context, r *awsapi.Request, g meta.LogG
 	if d.is != "" {
 		return indexPolicyRow{groupARN(&r.Caller, g.Name), d.Updated.UnixMilli(), d.is, "", "LOG_GROUP"}, true, nil
 	}
-	all, err := objects[accountPolicyObject](ctx, s, g.Environment, kindAccountPolicy)
+	all, err := accountPolicies(ctx, s.cfg.Meta, g.Environment, g.Name)
 	if err != nil {
 		return row, false, err
 	}
 	for _, d := range all {
-		if name, is := strings.CutPrefix(d.Name, policyFieldIndex+"/"); is {
+		if name, is := strings.CutPrefix(d.Name, policyFieldIndex+":"); is {
 			return indexPolicyRow{groupARN(&r.Caller, g.Name), d.Updated.UnixMilli(), d.is.PolicyDocument, name, "ACCOUNT"}, true, nil
 		}
 	}

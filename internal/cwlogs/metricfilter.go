@@ -309,8 +309,10 @@ func (g *groupRules) metrics(_ string, events []inputLogEvent) []Datum {
 			}
 		}
 	}
-	for i := range events {
-		out = append(out, embeddedMetrics(events[i].message)...)
+	if g.embedded {
+		for i := range events {
+			out = append(out, embeddedMetrics(events[i].message)...)
+		}
 	}
 	return merged(out)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,7 +75,7 @@ func TestDataProtection(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	r.refused("PutAccountPolicy", fmt.Sprintf(`{"policyName":"second","policyType":"DATA_PROTECTION_POLICY","policyDocument":%q}`, protection), "LimitExceededException", "Resource limit exceeded.")
-	r.refused("PutAccountPolicy", `{"policyName":"x","policyType":"TRANSFORMER_POLICY","policyDocument":"{}"}`, "InvalidParameterException", "Account policies of the type TRANSFORMER_POLICY are not supported")
+	r.refused("PutAccountPolicy", fmt.Sprintf(`{"policyName":"all","policyType":"DATA_PROTECTION_POLICY","policyDocument":%q,"selectionCriteria":"LogGroupName IN [\"g\"]"}`, protection), "InvalidParameterException", "Invalid selectionCriteria: policies of this type take none.")
 	var policies struct{ AccountPolicies []map[string]any }
 	r.call("DescribeAccountPolicies", `{"policyType":"DATA_PROTECTION_POLICY"}`, &policies)
 	if len(policies.AccountPolicies) != 1 || policies.AccountPolicies[0]["policyName"] != "all" || policies.AccountPolicies[0]["scope"] != "ALL" {
@@ -118,6 +119,84 @@ func TestIndexPolicies(t *testing.T) {
 	}
 	r.call("DeleteIndexPolicy", `{"logGroupIdentifier":"g"}`, nil)
 	r.refused("DeleteIndexPolicy", `{"logGroupIdentifier":"g"}`, "ResourceNotFoundException", "The specified index policy")
+}
+
+func TestAccountPolicies(t *testing.T) {
+	r := newRig(t)
+	rc := newReceiver(t)
+	put := func(name, kind, document, selects string) string {
+		return fmt.Sprintf(`{"policyName":%q,"policyType":%q,"policyDocument":%q,"selectionCriteria":%q}`, name, kind, document, selects)
+	}
+	const embedded = `{"_aws":{"Timestamp":%d,"CloudWatchMetrics":[{"Namespace":"T","Dimensions":[[]],"Metrics":[{"Name":"M"}]}]},"M":1}`
+	emit := func(group string) { r.put(group, "s", inEvent{now(), fmt.Sprintf(embedded, now())}) }
+	for _, g := range []string{"g", "other", "app/x"} {
+		r.call("CreateLogGroup", fmt.Sprintf(`{"logGroupName":%q}`, g), nil)
+		r.stream(g, "s")
+	}
+	r.put("g", "s", inEvent{now(), "verb=get error before"})
+
+	// Subscriptions of the account add to those of groups; younger groups have them too.
+	subscription := fmt.Sprintf(`{"DestinationArn":%q,"FilterPattern":"error"}`, rc.URL)
+	r.call("PutAccountPolicy", put("sub", "SUBSCRIPTION_FILTER_POLICY", subscription, `LogGroupName NOT IN ["other"]`), nil)
+	r.put("other", "s", inEvent{now(), "error elsewhere"})
+	r.put("g", "s", inEvent{now(), "verb=get error 1"})
+	rc.wait(t, 1, false)
+	r.restart()
+	r.put("g", "s", inEvent{now(), "verb=put error 2"})
+	rc.wait(t, 2, false)
+	r.call("DeleteLogGroup", `{"logGroupName":"g"}`, nil)
+	r.call("CreateLogGroup", `{"logGroupName":"g"}`, nil)
+	r.stream("g", "s")
+	r.put("g", "s", inEvent{now(), "verb=put error 3"})
+	if got := rc.wait(t, 3, false); !slices.Equal(got, []string{"s/verb=get error 1", "s/verb=put error 2", "s/verb=put error 3"}) {
+		t.Errorf("delivered %q", got)
+	}
+	r.refused("PutAccountPolicy", put("two", "SUBSCRIPTION_FILTER_POLICY", subscription, `LogGroupName NOT IN ["g"]`), "LimitExceededException", "Resource limit exceeded.")
+	r.refused("PutAccountPolicy", put("sub", "SUBSCRIPTION_FILTER_POLICY", subscription, `LogGroupNamePrefix IN ["g"]`), "InvalidParameterException", "Invalid selectionCriteria: policies of this type take LogGroupName NOT IN.")
+	r.refused("PutAccountPolicy", put("sub", "SUBSCRIPTION_FILTER_POLICY", `{}`, ""), "InvalidParameterException", "1 validation error detected: Value null at 'DestinationArn'")
+	r.call("DeleteAccountPolicy", `{"policyName":"sub","policyType":"SUBSCRIPTION_FILTER_POLICY"}`, nil)
+
+	// A group's own transformer takes the place of the account's, and a subscription may ask for what it makes.
+	pairs := `[{"parseKeyValue":{"fieldDelimiter":" ","keyValueDelimiter":"="}}]`
+	r.call("PutAccountPolicy", put("pairs", "TRANSFORMER_POLICY", pairs, `LogGroupNamePrefix IN ["g"]`), nil)
+	r.refused("PutAccountPolicy", put("more", "TRANSFORMER_POLICY", pairs, `LogGroupNamePrefix IN ["gh"]`), "InvalidParameterException", "The selectionCriteria overlaps")
+	r.refused("PutAccountPolicy", put("all", "TRANSFORMER_POLICY", pairs, ""), "LimitExceededException", "Resource limit exceeded.")
+	r.call("PutAccountPolicy", put("more", "TRANSFORMER_POLICY", pairs, `LogGroupNamePrefix IN ["h"]`), nil)
+	r.call("PutSubscriptionFilter", fmt.Sprintf(`{"logGroupName":"g","filterName":"verbs","filterPattern":"{ $.verb = head }","applyOnTransformedLogs":true,"destinationArn":%q}`, rc.URL), nil)
+	r.put("g", "s", inEvent{now(), "verb=get"}, inEvent{now(), "verb=head"})
+	if got := rc.wait(t, 4, false); got[3] != `s/{"verb":"head"}` {
+		t.Errorf("delivered %q", got)
+	}
+	rows, _ := r.query(fmt.Sprintf(`{"logGroupNames":["g","other"],"startTime":%d,"endTime":%d,"queryString":"filter ispresent(verb) | stats count() by verb | sort verb"}`, now()/1000-60, now()/1000+60))
+	if rows != "verb=get count()=1\nverb=head count()=1" {
+		t.Errorf("%s", rows)
+	}
+
+	// Without embedded metrics.
+	emit("g")
+	r.call("PutAccountPolicy", put("none", "METRIC_EXTRACTION_POLICY", `{}`, `LogGroupNamePrefix NOT IN ["app"]`), nil)
+	r.refused("PutAccountPolicy", put("second", "METRIC_EXTRACTION_POLICY", `{}`, `LogGroupNamePrefix IN ["a"]`), "InvalidParameterException", "The selectionCriteria overlaps")
+	r.call("PutAccountPolicy", put("second", "METRIC_EXTRACTION_POLICY", `{}`, `LogGroupName IN ["app/quiet"]`), nil)
+	emit("g")
+	emit("app/x")
+	if m := r.statistics("ns=T&name=M"); sumOf(m, "SampleCount") != 2 {
+		t.Errorf("metric: %v", m)
+	}
+	for _, bad := range []string{`LogGroupName = "g"`, `LogGroupName IN []`, `LogGroupName IN ["a b"]`, `DataSourceName IN ["x"]`} {
+		r.refused("PutAccountPolicy", put("bad", "METRIC_EXTRACTION_POLICY", `{}`, bad), "InvalidParameterException", "Invalid selectionCriteria")
+	}
+}
+
+func TestDataSources(t *testing.T) {
+	r := newRig(t)
+	var out struct{ AggregateLogGroupSummaries []any }
+	r.call("ListAggregateLogGroupSummaries", `{"groupBy":"DATA_SOURCE_NAME_AND_TYPE"}`, &out)
+	if out.AggregateLogGroupSummaries == nil || len(out.AggregateLogGroupSummaries) != 0 {
+		t.Errorf("%v", out)
+	}
+	r.refused("ListAggregateLogGroupSummaries", `{"groupBy":"X"}`, "InvalidParameterException", "1 validation error detected: Value 'X' at 'groupBy' failed")
+	r.refused("GetLogFields", `{"dataSourceName":"amazon_vpc","dataSourceType":"flow"}`, "ResourceNotFoundException", "The specified data source does not exist")
+	r.refused("GetLogObject", `{"logObjectPointer":"x"}`, "ResourceNotFoundException", "The specified log object does not exist")
 }
 
 func TestExports(t *testing.T) {

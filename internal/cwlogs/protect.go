@@ -15,12 +15,7 @@ import (
 )
 
 const (
-	kindDataProtection = "data-protection"
-	kindAccountPolicy  = "account-policy"
-
-	policyDataProtection = "DATA_PROTECTION_POLICY"
-	policyFieldIndex     = "FIELD_INDEX_POLICY"
-
+	kindDataProtection  = "data-protection"
 	maxProtectionPolicy = 30720
 )
 
@@ -250,152 +245,8 @@ func (s *Server) Masks(ctx context.Context, environment string) (map[event.Datas
 	return out, nil
 }
 
-type accountPolicyObject struct {
-	PolicyDocument    string `json:"policyDocument"`
-	Scope             string `json:"scope"`
-	SelectionCriteria string `json:"selectionCriteria,omitempty"`
-}
-
-type accountPolicyRow struct {
-	PolicyName      string `json:"policyName"`
-	LastUpdatedTime int64  `json:"lastUpdatedTime"`
-	PolicyType      string `json:"policyType"`
-	AccountID       string `json:"accountId"`
-	accountPolicyObject
-}
-
-func rowOfAccountPolicy(r *awsapi.Request, d defined[accountPolicyObject]) accountPolicyRow {
-	kind, name, _ := strings.Cut(d.Name, "/")
-	return accountPolicyRow{name, d.Updated.UnixMilli(), kind, r.Caller.Account, d.is}
-}
-
-type putAccountPolicyInput struct {
-	PolicyName        string `json:"policyName"`
-	PolicyDocument    string `json:"policyDocument"`
-	PolicyType        string `json:"policyType"`
-	Scope             string `json:"scope"`
-	SelectionCriteria string `json:"selectionCriteria"`
-}
-
-type putAccountPolicyOutput struct {
-	AccountPolicy accountPolicyRow `json:"accountPolicy"`
-}
-
-var accountPolicyTypes = []string{policyDataProtection, "SUBSCRIPTION_FILTER_POLICY", policyFieldIndex, "TRANSFORMER_POLICY", "METRIC_EXTRACTION_POLICY"}
-
-// putAccountPolicy takes policies of data protection, of which there is one and which adds to those of
-// groups, and of field indexes.
-func (s *Server) putAccountPolicy(ctx context.Context, r *awsapi.Request, in putAccountPolicyInput) (putAccountPolicyOutput, error) {
-	var out putAccountPolicyOutput
-	var c check
-	c.text("policyName", in.PolicyName, 256, nil, "")
-	c.text("policyDocument", in.PolicyDocument, 51200, nil, "")
-	c.text("policyType", in.PolicyType, 0, nil, "")
-	c.enum("policyType", in.PolicyType, accountPolicyTypes...)
-	c.enum("scope", in.Scope, "ALL")
-	if err := c.err(); err != nil {
-		return out, err
-	}
-	switch in.PolicyType {
-	case policyDataProtection:
-		if _, err := parseProtection(in.PolicyDocument); err != nil {
-			return out, err
-		}
-	case policyFieldIndex:
-		if _, err := parseIndexPolicy(in.PolicyDocument); err != nil {
-			return out, err
-		}
-	default:
-		return out, invalid("Account policies of the type %s are not supported by this server.", in.PolicyType)
-	}
-	if in.SelectionCriteria != "" {
-		return out, invalid("Selection criteria of account policies are not supported by this server.")
-	}
-	all, err := objects[accountPolicyObject](ctx, s, r.Caller.Environment, kindAccountPolicy)
-	if err != nil {
-		return out, err
-	}
-	name := in.PolicyType + "/" + in.PolicyName
-	for _, o := range all {
-		if o.Name != name && strings.HasPrefix(o.Name, in.PolicyType+"/") {
-			return out, errLimit
-		}
-	}
-	d, err := define(ctx, s, r.Caller.Environment, kindAccountPolicy, "", name, accountPolicyObject{PolicyDocument: in.PolicyDocument, Scope: "ALL"}, 0)
-	if err != nil {
-		return out, err
-	}
-	out.AccountPolicy = rowOfAccountPolicy(r, d)
-	return out, s.changedAll(ctx, r.Caller.Environment)
-}
-
-// changedAll has what is known of all groups read again.
-func (s *Server) changedAll(ctx context.Context, environment string) error {
-	groups, err := s.cfg.Meta.LogGroups(ctx, environment)
-	for _, g := range groups {
-		s.changed(ctx, g)
-	}
-	return err
-}
-
-type describeAccountPoliciesInput struct {
-	PolicyName string `json:"policyName"`
-	PolicyType string `json:"policyType"`
-	NextToken  string `json:"nextToken"`
-}
-
-type describeAccountPoliciesOutput struct {
-	AccountPolicies []accountPolicyRow `json:"accountPolicies"`
-}
-
-func (s *Server) describeAccountPolicies(ctx context.Context, r *awsapi.Request, in describeAccountPoliciesInput) (describeAccountPoliciesOutput, error) {
-	out := describeAccountPoliciesOutput{AccountPolicies: []accountPolicyRow{}}
-	var c check
-	c.text("policyType", in.PolicyType, 0, nil, "")
-	c.enum("policyType", in.PolicyType, accountPolicyTypes...)
-	if err := c.err(); err != nil {
-		return out, err
-	}
-	all, err := objects[accountPolicyObject](ctx, s, r.Caller.Environment, kindAccountPolicy)
-	if err != nil {
-		return out, err
-	}
-	for _, d := range all {
-		if row := rowOfAccountPolicy(r, d); row.PolicyType == in.PolicyType && (in.PolicyName == "" || row.PolicyName == in.PolicyName) {
-			out.AccountPolicies = append(out.AccountPolicies, row)
-		}
-	}
-	if in.PolicyName != "" && len(out.AccountPolicies) == 0 {
-		return out, noAccountPolicy(in.PolicyName)
-	}
-	return out, nil
-}
-
-func noAccountPolicy(name string) error {
-	return awsapi.Errorf("ResourceNotFoundException", "Policy with name [%s] does not exist.", name)
-}
-
-type deleteAccountPolicyInput struct {
-	PolicyName string `json:"policyName"`
-	PolicyType string `json:"policyType"`
-}
-
-func (s *Server) deleteAccountPolicy(ctx context.Context, r *awsapi.Request, in deleteAccountPolicyInput) (none, error) {
-	var c check
-	c.text("policyName", in.PolicyName, 256, nil, "")
-	c.text("policyType", in.PolicyType, 0, nil, "")
-	c.enum("policyType", in.PolicyType, accountPolicyTypes...)
-	if err := c.err(); err != nil {
-		return none{}, err
-	}
-	if err := s.remove(ctx, r.Caller.Environment, kindAccountPolicy, "", in.PolicyType+"/"+in.PolicyName, noAccountPolicy(in.PolicyName)); err != nil {
-		return none{}, err
-	}
-	return none{}, s.changedAll(ctx, r.Caller.Environment)
-}
-
 // protection returns the masker of the policies among a group's objects and the account's.
-func (r *rules) protection(ctx context.Context, environment string, objects []meta.LogObject) (*masker, error) {
+func protection(objects []meta.LogObject, account []defined[accountPolicyObject]) (*masker, error) {
 	var m *masker
 	add := func(document, where string) error {
 		own, err := parseProtection(document)
@@ -414,16 +265,11 @@ func (r *rules) protection(ctx context.Context, environment string, objects []me
 			return nil, err
 		}
 	}
-	all, err := r.meta.LogObjects(ctx, environment, kindAccountPolicy)
-	if err != nil {
-		return nil, err
-	}
-	for _, o := range all {
-		if !strings.HasPrefix(o.Name, policyDataProtection+"/") {
+	for _, p := range account {
+		if p.is.kind(p.Name) != policyDataProtection {
 			continue
 		}
-		d, err := decodeObject[accountPolicyObject](o)
-		if err := errors.Join(err, add(d.is.PolicyDocument, "the account")); err != nil {
+		if err := add(p.is.PolicyDocument, "the account"); err != nil {
 			return nil, err
 		}
 	}

@@ -23,9 +23,11 @@ import (
 
 const (
 	maxSubscriptions = 2
-	// deliverEvents bounds the events of one request, deliverWithin its time.
+	// deliverEvents bounds the events of one request, deliverWithin its time, deliverStop that of one
+	// under way when the server stops: what was received should not come again at the next start.
 	deliverEvents = 1000
 	deliverWithin = 10 * time.Second
+	deliverStop   = 2 * time.Second
 	// deliverFirst and deliverLast bound the pause behind a failed request, deliverFor how long it
 	// is repeated, as on AWS.
 	deliverFirst = time.Second
@@ -81,8 +83,8 @@ func (s *Server) putSubscriptionFilter(ctx context.Context, r *awsapi.Request, i
 	if _, err := compilePattern(*in.FilterPattern); err != nil {
 		return none{}, badPattern(err)
 	}
-	if in.ApplyOnTransformedLogs || in.FieldSelectionCriteria != "" || len(in.EmitSystemFields) > 0 {
-		return none{}, invalid("Subscription filters on transformed logs, with a field selection or with system fields are not supported by this server.")
+	if in.FieldSelectionCriteria != "" || len(in.EmitSystemFields) > 0 {
+		return none{}, invalid("Subscription filters with a field selection or with system fields are not supported by this server.")
 	}
 	g, err := s.group(ctx, r, in.LogGroupName)
 	if err != nil {
@@ -100,21 +102,76 @@ func (s *Server) putSubscriptionFilter(ctx context.Context, r *awsapi.Request, i
 		return none{}, err
 	}
 	o, err := define(ctx, s, g.Environment, kindSubscriptionFilter, g.Name, in.FilterName, storedSubscription{subscriptionObject{
-		FilterPattern: *in.FilterPattern, DestinationARN: in.DestinationARN, RoleARN: in.RoleARN, Distribution: in.Distribution,
+		FilterPattern: *in.FilterPattern, DestinationARN: in.DestinationARN, RoleARN: in.RoleARN, Distribution: in.Distribution, ApplyOnTransformedLogs: in.ApplyOnTransformedLogs,
 	}, r.Caller.Account}, maxSubscriptions)
 	if err != nil {
 		return none{}, err
 	}
-	if _, err := s.cfg.Meta.LogObject(ctx, g.Environment, kindCursor, g.Name, in.FilterName); errors.Is(err, meta.ErrNotFound) {
-		_, err = define(ctx, s, g.Environment, kindCursor, g.Name, in.FilterName, last, 0)
-		if err != nil {
-			return none{}, err
-		}
-	} else if err != nil {
+	if err := s.beginCursor(ctx, g, in.FilterName, last); err != nil {
 		return none{}, err
 	}
 	s.deliveries.start(s, g, o)
 	return none{}, nil
+}
+
+// beginCursor makes the cursor of a subscription that has none yet.
+func (s *Server) beginCursor(ctx context.Context, g meta.LogGroup, name string, at uint64) error {
+	_, err := s.cfg.Meta.LogObject(ctx, g.Environment, kindCursor, g.Name, name)
+	if errors.Is(err, meta.ErrNotFound) {
+		_, err = define(ctx, s, g.Environment, kindCursor, g.Name, name, at, 0)
+	}
+	return err
+}
+
+// subscribeAll begins the cursors of a subscription of the account in the groups that it selects, and
+// ends those in the others. Its workers start with the policy.
+func (s *Server) subscribeAll(ctx context.Context, environment, name string, p accountPolicyObject) error {
+	is, err := parseSubscriptionPolicy(p.PolicyDocument)
+	if err != nil {
+		return err
+	}
+	if _, err := s.address(ctx, environment, is.DestinationARN, is.RoleARN); err != nil {
+		return err
+	}
+	selects, err := p.selection()
+	if err != nil {
+		return err
+	}
+	groups, err := s.cfg.Meta.LogGroups(ctx, environment)
+	if err != nil {
+		return err
+	}
+	for _, g := range groups {
+		if !selects.has(g.Name) {
+			if err := s.unsubscribe(ctx, g, name); err != nil {
+				return err
+			}
+			continue
+		}
+		// Only what arrives from now on is delivered.
+		last, err := s.lastSeq(ctx, g.ID, 0)
+		if err != nil {
+			return err
+		}
+		if err := s.beginCursor(ctx, g, name, last); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) unsubscribeAll(ctx context.Context, environment, name string) error {
+	groups, err := s.cfg.Meta.LogGroups(ctx, environment)
+	for _, g := range groups {
+		err = errors.Join(err, s.unsubscribe(ctx, g, name))
+	}
+	return err
+}
+
+// unsubscribe ends a subscription of the account in a group, where there may be none.
+func (s *Server) unsubscribe(ctx context.Context, g meta.LogGroup, name string) error {
+	s.deliveries.stop(deliveryKey{g.ID, name})
+	return s.remove(ctx, g.Environment, kindCursor, g.Name, name, nil)
 }
 
 // address returns the URL that a destination stands for.
@@ -238,7 +295,7 @@ type deliveryKey struct {
 type delivery struct {
 	key    deliveryKey
 	group  meta.LogGroup
-	is     defined[storedSubscription]
+	is     defined[storedSubscription] // guarded by deliveries.mu
 	arrive chan struct{}
 	cancel context.CancelFunc
 }
@@ -253,25 +310,52 @@ func (s *Server) startDeliveries(ctx context.Context) error {
 		return fmt.Errorf("start deliveries: %w", err)
 	}
 	for _, g := range groups {
-		list, err := s.cfg.Meta.LogObjectsIn(ctx, g.Environment, g.Name)
-		if err != nil {
+		if err := s.startGroup(ctx, g); err != nil {
 			return fmt.Errorf("start deliveries: %w", err)
-		}
-		for _, o := range list {
-			if o.Kind != kindSubscriptionFilter {
-				continue
-			}
-			is, err := decodeObject[storedSubscription](o)
-			if err != nil {
-				return err
-			}
-			s.deliveries.start(s, g, is)
 		}
 	}
 	return nil
 }
 
-// start begins to deliver, in place of the worker that there was.
+// startGroup begins to deliver to the subscriptions of a group, its own and the account's.
+func (s *Server) startGroup(ctx context.Context, g meta.LogGroup) error {
+	list, err := s.cfg.Meta.LogObjectsIn(ctx, g.Environment, g.Name)
+	if err != nil {
+		return err
+	}
+	for _, o := range list {
+		if o.Kind != kindSubscriptionFilter {
+			continue
+		}
+		is, err := decodeObject[storedSubscription](o)
+		if err != nil {
+			return err
+		}
+		s.deliveries.start(s, g, is)
+	}
+	account, err := accountPolicies(ctx, s.cfg.Meta, g.Environment, g.Name)
+	if err != nil {
+		return err
+	}
+	for _, p := range account {
+		if p.is.kind(p.Name) != policySubscription {
+			continue
+		}
+		is, err := parseSubscriptionPolicy(p.is.PolicyDocument)
+		if err != nil {
+			return fmt.Errorf("stored account policy %q: %w", p.Name, err)
+		}
+		// A group without a cursor is younger than the policy, so that all of it is delivered.
+		if err := s.beginCursor(ctx, g, p.Name, 0); err != nil {
+			return err
+		}
+		s.deliveries.start(s, g, defined[storedSubscription]{LogObject: p.LogObject, is: storedSubscription{is, p.is.Account}})
+	}
+	return nil
+}
+
+// start begins to deliver; a worker that there is goes on with what the subscription is now, so that
+// nothing which it has under way is delivered twice.
 func (d *deliveries) start(s *Server, g meta.LogGroup, is defined[storedSubscription]) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -279,15 +363,31 @@ func (d *deliveries) start(s *Server, g meta.LogGroup, is defined[storedSubscrip
 		return // Run starts it
 	}
 	key := deliveryKey{g.ID, is.Name}
-	if old := d.workers[key]; old != nil {
-		old.cancel()
+	if w := d.workers[key]; w != nil {
+		w.is = is
+		w.wake()
+		return
 	}
 	w := &delivery{key: key, group: g, is: is, arrive: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(d.ctx)
 	w.cancel = cancel
-	w.arrive <- struct{}{} // what arrived before
+	w.wake() // for what arrived before
 	d.workers[key] = w
 	d.wg.Go(func() { s.deliver(ctx, w) })
+}
+
+func (w *delivery) wake() {
+	select {
+	case w.arrive <- struct{}{}:
+	default:
+	}
+}
+
+// now returns what a worker's subscription is.
+func (d *deliveries) now(w *delivery) defined[storedSubscription] {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return w.is
 }
 
 func (d *deliveries) stop(key deliveryKey) {
@@ -316,12 +416,8 @@ func (d *deliveries) wake(group event.DatasetID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for key, w := range d.workers {
-		if key.group != group {
-			continue
-		}
-		select {
-		case w.arrive <- struct{}{}:
-		default:
+		if key.group == group {
+			w.wake()
 		}
 	}
 }
@@ -349,7 +445,7 @@ func (s *Server) deliver(ctx context.Context, w *delivery) {
 			if since.IsZero() {
 				since = time.Now()
 			}
-			s.cfg.Log.Warn("deliver to a subscription", "group", w.group.Name, "filter", w.is.Name, "error", err, "again_in", pause)
+			s.cfg.Log.Warn("deliver to a subscription", "group", w.group.Name, "filter", w.key.name, "error", err, "again_in", pause)
 			timer := time.NewTimer(pause)
 			select {
 			case <-timer.C:
@@ -365,49 +461,70 @@ func (s *Server) deliver(ctx context.Context, w *delivery) {
 // deliverNext delivers all that arrived behind the cursor; with skip it passes over the events of the
 // first request that fails.
 func (s *Server) deliverNext(ctx context.Context, w *delivery, skip bool) error {
-	cursor, err := object[uint64](ctx, s, w.group.Environment, kindCursor, w.group.Name, w.is.Name, meta.ErrNotFound)
+	is := s.deliveries.now(w)
+	cursor, err := object[uint64](ctx, s, w.group.Environment, kindCursor, w.group.Name, is.Name, meta.ErrNotFound)
 	if err != nil {
 		return err
 	}
-	where, err := compilePattern(w.is.is.FilterPattern)
+	where, err := compilePattern(is.is.FilterPattern)
 	if err != nil {
 		return err
 	}
-	address, err := s.address(ctx, w.group.Environment, w.is.is.DestinationARN, w.is.is.RoleARN)
+	address, err := s.address(ctx, w.group.Environment, is.is.DestinationARN, is.is.RoleARN)
 	if err != nil {
 		return err
 	}
+	rules, err := s.rules.of(ctx, w.group)
+	if err != nil {
+		return err
+	}
+	transformed := is.is.ApplyOnTransformedLogs && rules.transformer != nil
 	at := cursor.is
 	last, err := s.lastSeq(ctx, w.group.ID, at)
 	if err != nil {
 		return err
 	}
 	for at < last {
-		list, end, err := s.behind(ctx, &w.group, where, at, last)
+		ask := where
+		if transformed {
+			ask = nil // what the pattern is for is known only when it was read
+		}
+		list, end, err := s.behind(ctx, &w.group, ask, at, last)
 		if err != nil {
 			return err
 		}
-		hide, err := s.maskerOf(ctx, w.group)
-		if err != nil {
-			return err
+		if transformed {
+			list = rules.transformedEvents(list, where)
 		}
 		for i := range list {
-			list[i].message = hide.mask(list[i].message)
+			list[i].message = rules.masker.mask(list[i].message)
 		}
-		for _, m := range messagesOf(w, list) {
+		for _, m := range messagesOf(w, is, list) {
 			if err := s.deliveries.post(ctx, address, m); err != nil && !skip {
 				return err
 			} else if err != nil {
-				s.cfg.Log.Error("events for a subscription are given up", "group", w.group.Name, "filter", w.is.Name, "events", len(list), "error", err)
+				s.cfg.Log.Error("events for a subscription are given up", "group", w.group.Name, "filter", is.Name, "events", len(list), "error", err)
 				skip = false
 			}
 		}
 		at = end
-		if _, err := define(ctx, s, w.group.Environment, kindCursor, w.group.Name, w.is.Name, at, 0); err != nil {
+		if _, err := define(context.WithoutCancel(ctx), s, w.group.Environment, kindCursor, w.group.Name, is.Name, at, 0); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// transformedEvents returns what the group's transformer makes of the events, as far as it matches.
+func (g *groupRules) transformedEvents(list []logEvent, where query.Expr) []logEvent {
+	out := list[:0]
+	for _, e := range list {
+		e.message = string(g.transformed([]byte(e.message)))
+		if where == nil || query.Holds(where, messageRow(e.message)) {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // behind reads the next events between two Seqs that match; end is the Seq up to which it has looked.
@@ -449,14 +566,18 @@ type deliveredMessage struct {
 }
 
 // messagesOf makes a message for each stream of the events, in the order of their first.
-func messagesOf(w *delivery, list []logEvent) []*deliveredMessage {
+func messagesOf(w *delivery, is defined[storedSubscription], list []logEvent) []*deliveredMessage {
 	var out []*deliveredMessage
+	_, name, account := strings.Cut(is.Name, policySubscription+":")
+	if !account {
+		name = is.Name
+	}
 	byStream := map[string]*deliveredMessage{}
 	for i := range list {
 		e := &list[i]
 		m := byStream[e.stream]
 		if m == nil {
-			m = &deliveredMessage{MessageType: "DATA_MESSAGE", Owner: w.is.is.Owner, LogGroup: w.group.Name, LogStream: e.stream, SubscriptionFilters: []string{w.is.Name}}
+			m = &deliveredMessage{MessageType: "DATA_MESSAGE", Owner: is.is.Owner, LogGroup: w.group.Name, LogStream: e.stream, SubscriptionFilters: []string{name}}
 			byStream[e.stream] = m
 			out = append(out, m)
 		}
@@ -472,9 +593,11 @@ func (d *deliveries) post(ctx context.Context, address string, m *deliveredMessa
 	if err := errors.Join(json.NewEncoder(z).Encode(m), z.Close()); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, deliverWithin)
+	within, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliverWithin)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, &body)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(deliverStop, cancel) })
+	defer stop()
+	req, err := http.NewRequestWithContext(within, http.MethodPost, address, &body)
 	if err != nil {
 		return err
 	}

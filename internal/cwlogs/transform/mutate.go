@@ -513,7 +513,7 @@ func zone(name string) (*time.Location, error) {
 var javaFields = []struct{ java, layout string }{
 	{"yyyy", "2006"}, {"uuuu", "2006"}, {"yy", "06"}, {"MMMM", "January"}, {"MMM", "Jan"}, {"MM", "01"}, {"M", "1"}, {"dd", "02"}, {"d", "2"},
 	{"EEEE", "Monday"}, {"EEE", "Mon"}, {"E", "Mon"}, {"HH", "15"}, {"hh", "03"}, {"h", "3"}, {"mm", "04"}, {"m", "4"}, {"ss", "05"}, {"s", "5"}, {"a", "PM"},
-	{"XXX", "Z07:00"}, {"XX", "Z0700"}, {"X", "Z07"}, {"xxx", "-07:00"}, {"xx", "-0700"}, {"Z", "-0700"}, {"z", "MST"}, {"VV", "MST"}, {"DDD", "002"},
+	{"X" + "XX", "Z07:00"}, {"XX", "Z0700"}, {"X", "Z07"}, {"xxx", "-07:00"}, {"xx", "-0700"}, {"Z", "-0700"}, {"z", "MST"}, {"VV", "MST"}, {"DDD", "002"},
 }
 
 // javaLayout turns a pattern of Java's into a layout of package time.

@@ -133,15 +133,14 @@ func (r *rules) of(ctx context.Context, g meta.LogGroup) (*groupRules, error) {
 		if o.Kind != kindMetricFilter {
 			continue
 		}
-		d, err := decodeObject[metricFilterObject](o)
+		d, err := decodeObject[storedMetricFilter](o)
 		if err != nil {
 			return nil, err
 		}
-		f, err := newMetricFilter(d.is.FilterPattern, d.is.MetricTransformations[0])
+		f, err := newMetricFilter(d.is)
 		if err != nil {
 			return nil, fmt.Errorf("stored metric filter %q: %w", o.Name, err)
 		}
-		f.transformed = d.is.ApplyOnTransformedLogs
 		out.filters = append(out.filters, f)
 	}
 	if out.masker, err = protection(objects, account); err != nil {

@@ -52,6 +52,12 @@ type metricFilterObject struct {
 	EmitSystemFieldDimensions []string               `json:"emitSystemFieldDimensions,omitempty"`
 }
 
+// storedMetricFilter is a metric filter as it is kept.
+type storedMetricFilter struct {
+	metricFilterObject
+	System systemFields `json:"system"`
+}
+
 type putMetricFilterInput struct {
 	LogGroupName          string                 `json:"logGroupName"`
 	FilterName            string                 `json:"filterName"`
@@ -91,28 +97,29 @@ func (s *Server) putMetricFilter(ctx context.Context, r *awsapi.Request, in putM
 		c.text("metricTransformations.1.member.metricValue", t.MetricValue, 100, nil, "")
 		c.enum("metricTransformations.1.member.unit", t.Unit, metricUnits...)
 	}
-	c.atMost("fieldSelectionCriteria", in.FieldSelectionCriteria, 2000)
+	c.atMost("fieldSelectionCriteria", in.FieldSelectionCriteria, maxSelected)
 	if err := c.err(); err != nil {
 		return none{}, err
 	}
 	t := in.MetricTransformations[0]
 	switch {
-	case len(t.Dimensions) > 0 && t.DefaultValue != nil:
+	case len(t.Dimensions)+len(in.EmitSystemFieldDimensions) > 0 && t.DefaultValue != nil:
 		return none{}, invalid("Invalid metric transformation: dimensions and default value are mutually exclusive properties.")
-	case len(t.Dimensions) > maxDimensions:
+	case len(t.Dimensions)+len(in.EmitSystemFieldDimensions) > maxDimensions:
 		return none{}, invalid("Invalid metric transformation: at most %d dimensions can be assigned to a metric.", maxDimensions)
-	case in.FieldSelectionCriteria != "" || len(in.EmitSystemFieldDimensions) > 0:
-		return none{}, invalid("Metric filters with a field selection or with system fields are not supported by this server.")
 	}
-	if _, err := newMetricFilter(*in.FilterPattern, t); err != nil {
+	is := storedMetricFilter{
+		metricFilterObject{*in.FilterPattern, in.MetricTransformations, in.ApplyOnTransformedLogs, in.FieldSelectionCriteria, in.EmitSystemFieldDimensions},
+		systemFieldsOf(&r.Caller),
+	}
+	if _, err := newMetricFilter(is); err != nil {
 		return none{}, err
 	}
 	g, err := s.group(ctx, r, in.LogGroupName)
 	if err != nil {
 		return none{}, err
 	}
-	_, err = define(ctx, s, g.Environment, kindMetricFilter, g.Name, in.FilterName,
-		metricFilterObject{FilterPattern: *in.FilterPattern, MetricTransformations: in.MetricTransformations, ApplyOnTransformedLogs: in.ApplyOnTransformedLogs}, maxMetricFilters)
+	_, err = define(ctx, s, g.Environment, kindMetricFilter, g.Name, in.FilterName, is, maxMetricFilters)
 	if err == nil {
 		s.changed(ctx, g)
 	}
@@ -190,17 +197,17 @@ func (s *Server) describeMetricFilters(ctx context.Context, r *awsapi.Request, i
 			return out, err
 		}
 	}
-	all, err := objects[metricFilterObject](ctx, s, r.Caller.Environment, kindMetricFilter)
+	all, err := objects[storedMetricFilter](ctx, s, r.Caller.Environment, kindMetricFilter)
 	if err != nil {
 		return out, err
 	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(o defined[metricFilterObject]) bool {
+	list, next, err := pageOf(slices.DeleteFunc(all, func(o defined[storedMetricFilter]) bool {
 		t := o.is.MetricTransformations[0]
 		return in.LogGroupName != "" && o.Scope != in.LogGroupName || !strings.HasPrefix(o.Name, in.FilterNamePrefix) ||
 			in.MetricName != "" && (t.MetricName != in.MetricName || t.MetricNamespace != in.MetricNamespace)
 	}), "metric-filters", in.NextToken, limit)
 	for _, o := range list {
-		out.MetricFilters = append(out.MetricFilters, metricFilterRow{o.Name, o.Created.UnixMilli(), o.Scope, o.is})
+		out.MetricFilters = append(out.MetricFilters, metricFilterRow{o.Name, o.Created.UnixMilli(), o.Scope, o.is.metricFilterObject})
 	}
 	out.NextToken = next
 	return out, err
@@ -221,6 +228,9 @@ type metricFilter struct {
 	node  filterpattern.Node
 	where query.Expr // nil for all
 	to    metricTransformation
+	// system are the dimensions that every datum has, never is set when the field selection does not hold.
+	system [][2]string
+	never  bool
 	// transformed is set when it reads what the group's transformer makes of messages.
 	transformed bool
 	// value and dimensions take what the transformation says out of a message.
@@ -237,10 +247,22 @@ type filterMinute struct {
 	last    time.Time // when the newest event of it arrived
 }
 
-func newMetricFilter(pattern string, to metricTransformation) (*metricFilter, error) {
-	f := &metricFilter{to: to, minutes: map[int64]*filterMinute{}, dimensions: map[string]func(string) (string, bool){}}
-	var err error
-	if f.node, err = filterpattern.Parse(pattern); err != nil {
+func newMetricFilter(is storedMetricFilter) (*metricFilter, error) {
+	to := is.MetricTransformations[0]
+	f := &metricFilter{to: to, transformed: is.ApplyOnTransformedLogs, minutes: map[int64]*filterMinute{}, dimensions: map[string]func(string) (string, bool){}}
+	if err := checkSystemFields(is.EmitSystemFieldDimensions); err != nil {
+		return nil, err
+	}
+	for _, name := range is.EmitSystemFieldDimensions {
+		v, _ := is.System.value(name)
+		f.system = append(f.system, [2]string{name, v})
+	}
+	selects, err := is.System.selects(is.FieldSelectionCriteria)
+	if err != nil {
+		return nil, err
+	}
+	f.never = !selects
+	if f.node, err = filterpattern.Parse(is.FilterPattern); err != nil {
 		return nil, badPattern(err)
 	}
 	if f.where, err = filterpattern.Lower(f.node, query.Field{Name: fieldMessage}); err != nil {
@@ -276,7 +298,7 @@ func (f *metricFilter) taken(of string) (func(string) (string, bool), error) {
 // dimension.
 func (f *metricFilter) datum(e *inputLogEvent) (d Datum, matched, ok bool) {
 	message := string(e.message)
-	if f.where != nil && !query.Holds(f.where, messageRow(message)) {
+	if f.never || f.where != nil && !query.Holds(f.where, messageRow(message)) {
 		return d, false, false
 	}
 	d = Datum{Namespace: f.to.MetricNamespace, Metric: f.to.MetricName, Unit: f.to.Unit, Time: time.UnixMilli(e.timestamp).UTC().Truncate(time.Minute), Count: 1}
@@ -289,6 +311,7 @@ func (f *metricFilter) datum(e *inputLogEvent) (d Datum, matched, ok bool) {
 		return d, true, false
 	}
 	d.Value = v
+	d.Dimensions = slices.Clone(f.system)
 	for name, of := range f.dimensions {
 		text, ok := of(message)
 		if !ok || text == "" {

@@ -48,7 +48,8 @@ type subscriptionObject struct {
 // storedSubscription is a subscription filter as it is kept.
 type storedSubscription struct {
 	subscriptionObject
-	Owner string `json:"owner"` // the account that its messages name
+	Owner  string       `json:"owner"` // the account that its messages name
+	System systemFields `json:"system"`
 }
 
 type putSubscriptionFilterInput struct {
@@ -76,15 +77,18 @@ func (s *Server) putSubscriptionFilter(ctx context.Context, r *awsapi.Request, i
 	}
 	c.text("destinationArn", in.DestinationARN, 2048, nil, "")
 	c.enum("distribution", in.Distribution, "Random", "ByLogStream")
-	c.atMost("fieldSelectionCriteria", in.FieldSelectionCriteria, 2000)
+	c.atMost("fieldSelectionCriteria", in.FieldSelectionCriteria, maxSelected)
 	if err := c.err(); err != nil {
 		return none{}, err
 	}
 	if _, err := compilePattern(*in.FilterPattern); err != nil {
 		return none{}, badPattern(err)
 	}
-	if in.FieldSelectionCriteria != "" || len(in.EmitSystemFields) > 0 {
-		return none{}, invalid("Subscription filters with a field selection or with system fields are not supported by this server.")
+	if len(in.EmitSystemFields) > 0 {
+		return none{}, invalid("Subscription filters with emitSystemFields are not supported by this server.")
+	}
+	if _, err := systemFieldsOf(&r.Caller).selects(in.FieldSelectionCriteria); err != nil {
+		return none{}, err
 	}
 	g, err := s.group(ctx, r, in.LogGroupName)
 	if err != nil {
@@ -102,8 +106,8 @@ func (s *Server) putSubscriptionFilter(ctx context.Context, r *awsapi.Request, i
 		return none{}, err
 	}
 	o, err := define(ctx, s, g.Environment, kindSubscriptionFilter, g.Name, in.FilterName, storedSubscription{subscriptionObject{
-		FilterPattern: *in.FilterPattern, DestinationARN: in.DestinationARN, RoleARN: in.RoleARN, Distribution: in.Distribution, ApplyOnTransformedLogs: in.ApplyOnTransformedLogs,
-	}, r.Caller.Account}, maxSubscriptions)
+		FilterPattern: *in.FilterPattern, DestinationARN: in.DestinationARN, RoleARN: in.RoleARN, Distribution: in.Distribution, ApplyOnTransformedLogs: in.ApplyOnTransformedLogs, FieldSelectionCriteria: in.FieldSelectionCriteria,
+	}, r.Caller.Account, systemFieldsOf(&r.Caller)}, maxSubscriptions)
 	if err != nil {
 		return none{}, err
 	}
@@ -349,7 +353,7 @@ func (s *Server) startGroup(ctx context.Context, g meta.LogGroup) error {
 		if err := s.beginCursor(ctx, g, p.Name, 0); err != nil {
 			return err
 		}
-		s.deliveries.start(s, g, defined[storedSubscription]{LogObject: p.LogObject, is: storedSubscription{is, p.is.Account}})
+		s.deliveries.start(s, g, defined[storedSubscription]{LogObject: p.LogObject, is: storedSubscription{subscriptionObject: is, Owner: p.is.Account}})
 	}
 	return nil
 }
@@ -478,7 +482,14 @@ func (s *Server) deliverNext(ctx context.Context, w *delivery, skip bool) error 
 	if err != nil {
 		return err
 	}
-	transformed := is.is.ApplyOnTransformedLogs && rules.transformer != nil
+	selected, err := is.is.System.selects(is.is.FieldSelectionCriteria)
+	if err != nil {
+		return err
+	}
+	if !selected {
+		where = query.Or{} // none
+	}
+	transformed := selected && is.is.ApplyOnTransformedLogs && rules.transformer != nil
 	at := cursor.is
 	last, err := s.lastSeq(ctx, w.group.ID, at)
 	if err != nil {

@@ -137,6 +137,21 @@ func TestMetricFilters(t *testing.T) {
 	if again := r.statistics("ns=App&name=Errors"); sumOf(again, "Sum") != 4 {
 		t.Errorf("a deleted filter counts: %v", again)
 	}
+
+	system := func(name, criteria, fields string) string {
+		return strings.Replace(put(name, "", fmt.Sprintf(`{"metricName":%q,"metricNamespace":"App","metricValue":"1"}`, name)), `{`, fmt.Sprintf(`{"fieldSelectionCriteria":%q,"emitSystemFieldDimensions":[%s],`, criteria, fields), 1)
+	}
+	r.call("PutMetricFilter", system("here", `@aws.region = "us-east-1"`, `"@aws.account","@aws.region"`), nil)
+	r.call("PutMetricFilter", system("there", `@aws.region = "eu-west-1"`, ``), nil)
+	r.refused("PutMetricFilter", system("x", ``, `"@aws.zone"`), "InvalidParameterException", `Invalid system field: "@aws.zone".`)
+	r.refused("PutMetricFilter", system("x", `@aws.region`, ``), "InvalidParameterException", "Invalid fieldSelectionCriteria")
+	r.put("g", "s", inEvent{now(), "a line"})
+	if here := r.statistics("ns=App&name=here&dim=@aws.account:000000000000&dim=@aws.region:us-east-1"); sumOf(here, "Sum") != 1 {
+		t.Errorf("with system fields: %v", here)
+	}
+	if there := r.statistics("ns=App&name=there"); len(there) != 0 {
+		t.Errorf("of another region: %v", there)
+	}
 }
 
 func TestEmbeddedMetrics(t *testing.T) {
@@ -450,6 +465,18 @@ func TestSubscriptions(t *testing.T) {
 		t.Errorf("%v", out.SubscriptionFilters)
 	}
 	r.call("DeleteSubscriptionFilter", `{"logGroupName":"g","filterName":"second"}`, nil)
+	selected := func(criteria string) string {
+		return fmt.Sprintf(`{"logGroupName":"g","filterName":"f","filterPattern":"","fieldSelectionCriteria":%q,"destinationArn":%q}`, criteria, rc.URL)
+	}
+	r.call("PutSubscriptionFilter", selected(`@aws.region NOT IN ["us-east-1"]`), nil)
+	r.put("g", "t", inEvent{now(), "not selected"})
+	r.call("DeleteSubscriptionFilter", `{"logGroupName":"g","filterName":"f"}`, nil)
+	r.call("PutSubscriptionFilter", selected(`@aws.region = "us-east-1"`), nil)
+	r.put("g", "t", inEvent{now(), "selected"})
+	if got := rc.wait(t, 6, false); got[len(got)-1] != "t/selected" {
+		t.Errorf("delivered %q", got)
+	}
+	r.refused("PutSubscriptionFilter", selected(`@aws.region`), "InvalidParameterException", "Invalid fieldSelectionCriteria at character")
 	r.refused("DeleteSubscriptionFilter", `{"logGroupName":"g","filterName":"second"}`, "ResourceNotFoundException", "The specified subscription filter does not exist.")
 
 	var destinations struct{ Destinations []map[string]any }

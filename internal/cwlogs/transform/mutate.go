@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -21,36 +22,41 @@ var makers = map[string]maker{
 
 type applying = func(doc *document, message string) error
 
-func addKeys(raw json.RawMessage) (applying, error) {
+// entriesOf decodes the entries of a processor and checks each.
+func entriesOf[T any](raw json.RawMessage, check func(T) error) ([]T, error) {
 	c, err := settings[struct {
-		Entries []struct {
-			Key               string `json:"key"`
-			Value             string `json:"value"`
-			OverwriteIfExists bool   `json:"overwriteIfExists"`
-		} `json:"entries"`
+		Entries []T `json:"entries"`
 	}](raw)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = entries(c.Entries)
 	}
-	if err := entries(c.Entries); err != nil {
-		return nil, err
+	for i := 0; err == nil && i < len(c.Entries); i++ {
+		err = check(c.Entries[i])
 	}
-	for _, e := range c.Entries {
-		if err := path("key", e.Key); err != nil {
-			return nil, err
-		}
+	return c.Entries, err
+}
+
+type addedKey struct {
+	Key               string `json:"key"`
+	Value             string `json:"value"`
+	OverwriteIfExists bool   `json:"overwriteIfExists"`
+}
+
+func addKeys(raw json.RawMessage) (applying, error) {
+	list, err := entriesOf(raw, func(e addedKey) error {
 		if len(e.Value) > 256 {
-			return nil, fmt.Errorf("value must have at most 256 characters")
+			return fmt.Errorf("value must have at most 256 characters")
 		}
-	}
+		return path("key", e.Key)
+	})
 	return func(doc *document, _ string) error {
-		for _, e := range c.Entries {
+		for _, e := range list {
 			if _, ok := doc.get(e.Key); !ok || e.OverwriteIfExists {
 				doc.set(e.Key, interpolate(doc, e.Value))
 			}
 		}
 		return nil
-	}, nil
+	}, err
 }
 
 var reference = regexp.MustCompile(`\$\{([^}]+)\}`)
@@ -74,24 +80,7 @@ type pair struct {
 }
 
 func pairs(raw json.RawMessage) ([]pair, error) {
-	c, err := settings[struct {
-		Entries []pair `json:"entries"`
-	}](raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := entries(c.Entries); err != nil {
-		return nil, err
-	}
-	for _, e := range c.Entries {
-		if err := path("source", e.Source); err != nil {
-			return nil, err
-		}
-		if err := path("target", e.Target); err != nil {
-			return nil, err
-		}
-	}
-	return c.Entries, nil
+	return entriesOf(raw, func(e pair) error { return cmp.Or(path("source", e.Source), path("target", e.Target)) })
 }
 
 func copyValue(raw json.RawMessage) (applying, error) {
@@ -126,30 +115,16 @@ func moveKeys(raw json.RawMessage) (applying, error) {
 	}, err
 }
 
+type renamedKey struct {
+	Key               string `json:"key"`
+	RenameTo          string `json:"renameTo"`
+	OverwriteIfExists bool   `json:"overwriteIfExists"`
+}
+
 func renameKeys(raw json.RawMessage) (applying, error) {
-	c, err := settings[struct {
-		Entries []struct {
-			Key               string `json:"key"`
-			RenameTo          string `json:"renameTo"`
-			OverwriteIfExists bool   `json:"overwriteIfExists"`
-		} `json:"entries"`
-	}](raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := entries(c.Entries); err != nil {
-		return nil, err
-	}
-	for _, e := range c.Entries {
-		if err := path("key", e.Key); err != nil {
-			return nil, err
-		}
-		if err := path("renameTo", e.RenameTo); err != nil {
-			return nil, err
-		}
-	}
+	list, err := entriesOf(raw, func(e renamedKey) error { return cmp.Or(path("key", e.Key), path("renameTo", e.RenameTo)) })
 	return func(doc *document, _ string) error {
-		for _, e := range c.Entries {
+		for _, e := range list {
 			v, ok := doc.get(e.Key)
 			if !ok || e.RenameTo == e.Key {
 				continue
@@ -161,7 +136,7 @@ func renameKeys(raw json.RawMessage) (applying, error) {
 			doc.set(e.RenameTo, v)
 		}
 		return nil
-	}, nil
+	}, err
 }
 
 func withKeys(raw json.RawMessage) ([]string, error) {
@@ -198,11 +173,7 @@ func onTexts(change func(string) string) func(json.RawMessage) (applying, error)
 		keys, err := withKeys(raw)
 		return func(doc *document, _ string) error {
 			for _, k := range keys {
-				if v, ok := doc.get(k); ok {
-					if s, ok := v.(string); ok {
-						doc.set(k, change(s))
-					}
-				}
+				doc.change(k, func(s string) any { return change(s) })
 			}
 			return nil
 		}, err
@@ -265,108 +236,74 @@ func listToMap(raw json.RawMessage) (applying, error) {
 	}, nil
 }
 
+type splitting struct {
+	Source    string `json:"source"`
+	Delimiter string `json:"delimiter"`
+}
+
 func splitString(raw json.RawMessage) (applying, error) {
-	c, err := settings[struct {
-		Entries []struct {
-			Source    string `json:"source"`
-			Delimiter string `json:"delimiter"`
-		} `json:"entries"`
-	}](raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := entries(c.Entries); err != nil {
-		return nil, err
-	}
-	for _, e := range c.Entries {
-		if err := path("source", e.Source); err != nil {
-			return nil, err
-		}
+	list, err := entriesOf(raw, func(e splitting) error {
 		if e.Delimiter == "" || len(e.Delimiter) > 128 {
-			return nil, fmt.Errorf("delimiter must have 1 to 128 characters")
+			return fmt.Errorf("delimiter must have 1 to 128 characters")
 		}
-	}
+		return path("source", e.Source)
+	})
 	return func(doc *document, _ string) error {
-		for _, e := range c.Entries {
-			if v, ok := doc.get(e.Source); ok {
-				if s, ok := v.(string); ok {
-					var list []any
-					for part := range strings.SplitSeq(s, e.Delimiter) {
-						list = append(list, part)
-					}
-					doc.set(e.Source, list)
+		for _, e := range list {
+			doc.change(e.Source, func(s string) any {
+				var parts []any
+				for part := range strings.SplitSeq(s, e.Delimiter) {
+					parts = append(parts, part)
 				}
-			}
+				return parts
+			})
 		}
 		return nil
-	}, nil
+	}, err
 }
 
 // javaGroup is a reference to a group as Java writes it.
 var javaGroup = regexp.MustCompile(`\$(\d+)`)
 
+type substitution struct {
+	Source string `json:"source"`
+	From   string `json:"from"`
+	To     string `json:"to"`
+}
+
 func substituteString(raw json.RawMessage) (applying, error) {
-	c, err := settings[struct {
-		Entries []struct {
-			Source string `json:"source"`
-			From   string `json:"from"`
-			To     string `json:"to"`
-		} `json:"entries"`
-	}](raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := entries(c.Entries); err != nil {
-		return nil, err
-	}
 	var from []*regexp.Regexp
-	for _, e := range c.Entries {
-		if err := path("source", e.Source); err != nil {
-			return nil, err
-		}
+	list, err := entriesOf(raw, func(e substitution) error {
 		re, err := regexp.Compile(e.From)
 		if err != nil || e.From == "" || len(e.From) > 128 || len(e.To) > 128 {
-			return nil, fmt.Errorf("from must be a regular expression, and from and to at most 128 characters: %w", err)
+			return fmt.Errorf("from must be a regular expression, and from and to at most 128 characters")
 		}
 		from = append(from, re)
-	}
+		return path("source", e.Source)
+	})
 	return func(doc *document, _ string) error {
-		for i, e := range c.Entries {
-			if v, ok := doc.get(e.Source); ok {
-				if s, ok := v.(string); ok {
-					doc.set(e.Source, from[i].ReplaceAllString(s, javaGroup.ReplaceAllString(e.To, "$${$1}")))
-				}
-			}
+		for i, e := range list {
+			doc.change(e.Source, func(s string) any { return from[i].ReplaceAllString(s, javaGroup.ReplaceAllString(e.To, "$${$1}")) })
 		}
 		return nil
-	}, nil
+	}, err
+}
+
+type conversion struct {
+	Key  string `json:"key"`
+	Type string `json:"type"`
 }
 
 func typeConverter(raw json.RawMessage) (applying, error) {
-	c, err := settings[struct {
-		Entries []struct {
-			Key  string `json:"key"`
-			Type string `json:"type"`
-		} `json:"entries"`
-	}](raw)
-	if err != nil {
-		return nil, err
-	}
-	if err := entries(c.Entries); err != nil {
-		return nil, err
-	}
-	for _, e := range c.Entries {
-		if err := path("key", e.Key); err != nil {
-			return nil, err
-		}
+	list, err := entriesOf(raw, func(e conversion) error {
 		switch e.Type {
 		case "integer", "double", "string", "boolean":
-		default:
-			return nil, fmt.Errorf("type must be integer, double, string or boolean")
+			return path("key", e.Key)
 		}
-	}
+		return fmt.Errorf("type must be integer, double, string or boolean")
+	})
 	return func(doc *document, _ string) error {
-		for _, e := range c.Entries {
+		for _, e := range list {
 			v, ok := doc.get(e.Key)
 			if !ok {
 				continue
@@ -380,7 +317,7 @@ func typeConverter(raw json.RawMessage) (applying, error) {
 			}
 		}
 		return nil
-	}, nil
+	}, err
 }
 
 func converted(s, to string) (any, bool) {

@@ -43,6 +43,14 @@ func (d *document) get(p string) (any, bool) {
 	return at, true
 }
 
+// change puts what f makes of the text at a path in its place, if there is a text.
+func (d *document) change(p string, f func(string) any) {
+	v, _ := d.get(p)
+	if s, ok := v.(string); ok {
+		d.set(p, f(s))
+	}
+}
+
 // set puts a value at a path and makes the objects that lead there. It reports false when something
 // that is no object is in the way.
 func (d *document) set(p string, value any) bool {

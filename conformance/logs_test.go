@@ -276,3 +276,102 @@ func TestLogsOTLP(t *testing.T) {
 		t.Errorf("the trace does not show the line: %s %v", page, err)
 	}
 }
+
+// TestLogsParallel writes to one stream from a hundred connections at once while fifteen live tails
+// follow it at 5,000 events a second: every event is stored once, and every session goes on.
+func TestLogsParallel(t *testing.T) {
+	s := serve(t)
+	ctx := t.Context()
+	c := s.logsClient(t)
+	putter(t, c, "g")
+	const sessions, writers, calls, perCall = 15, 100, 5, 50
+	started, updates := make(chan int, sessions), make(chan error, sessions)
+	for i := range sessions {
+		out, err := c.StartLiveTail(ctx, &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{"g"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			stream := out.GetStream()
+			defer func() { _ = stream.Close() }()
+			last := fmt.Sprintf("writer %d call %d event %d", writers-1, calls-1, perCall-1)
+			for e := range stream.Events() {
+				switch e := e.(type) {
+				case *types.StartLiveTailResponseStreamMemberSessionStart:
+					started <- i
+				case *types.StartLiveTailResponseStreamMemberSessionUpdate:
+					if len(e.Value.SessionResults) > 500 {
+						updates <- fmt.Errorf("an update has %d events", len(e.Value.SessionResults))
+						return
+					}
+					for _, r := range e.Value.SessionResults {
+						if *r.Message == last {
+							updates <- nil
+							return
+						}
+					}
+				}
+			}
+			updates <- fmt.Errorf("session %d ended: %w", i, stream.Err())
+		}()
+	}
+	for range sessions {
+		<-started
+	}
+	_, err := c.StartLiveTail(ctx, &cloudwatchlogs.StartLiveTailInput{LogGroupIdentifiers: []string{"g"}})
+	var limit *types.LimitExceededException
+	if !errors.As(err, &limit) {
+		t.Errorf("the sixteenth session: %v", err)
+	}
+	put := func(writer, call int) error {
+		in := &cloudwatchlogs.PutLogEventsInput{LogGroupName: aws.String("g"), LogStreamName: aws.String("s")}
+		for i := range perCall {
+			in.LogEvents = append(in.LogEvents, types.InputLogEvent{Timestamp: aws.Int64(time.Now().UnixMilli()), Message: aws.String(fmt.Sprintf("writer %d call %d event %d", writer, call, i))})
+		}
+		_, err := c.PutLogEvents(ctx, in)
+		return err
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for call := range calls {
+		errs := make(chan error, writers)
+		for w := range writers {
+			if call == calls-1 && w == writers-1 {
+				errs <- nil
+				continue
+			}
+			go func() { errs <- put(w, call) }()
+		}
+		for range writers {
+			if err := <-errs; err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-tick.C
+	}
+	if err := put(writers-1, calls-1); err != nil { // what every session waits for, behind all others
+		t.Fatal(err)
+	}
+	for range sessions {
+		if err := <-updates; err != nil {
+			t.Error(err)
+		}
+	}
+	seen := map[string]bool{}
+	pages := cloudwatchlogs.NewFilterLogEventsPaginator(c, &cloudwatchlogs.FilterLogEventsInput{LogGroupName: aws.String("g")})
+	for pages.HasMorePages() {
+		p, err := pages.NextPage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range p.Events {
+			if seen[*e.Message] {
+				t.Errorf("%q is there twice", *e.Message)
+			}
+			seen[*e.Message] = true
+		}
+	}
+	if len(seen) != writers*calls*perCall {
+		t.Errorf("%d of %d events", len(seen), writers*calls*perCall)
+	}
+}

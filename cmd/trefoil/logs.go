@@ -104,7 +104,7 @@ func (c *logsCmd) run(ctx context.Context, client awsClient, out, notes io.Write
 	if err := c.print(out, rows); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(notes, "%d rows; %.0f of %.0f records matched, %.1f MB scanned, %v\n", len(rows), res.Statistics.RecordsMatched, res.Statistics.RecordsScanned,
+	_, err = fmt.Fprintf(notes, "rows: %d; %.0f of %.0f records matched, %.1f MB scanned, %v\n", len(rows), res.Statistics.RecordsMatched, res.Statistics.RecordsScanned,
 		res.Statistics.BytesScanned/1e6, time.Since(began).Round(time.Millisecond))
 	return err
 }

@@ -62,7 +62,7 @@ func TestLogs(t *testing.T) {
 		return o.String(), n.String(), err
 	}
 	out, notes, err := ask(logsCmd{Query: "fields n, text | filter n > 7 | sort n"})
-	if want := "n  text\n8  a\\tb\n9  a\\tb\n"; err != nil || out != want || !strings.HasPrefix(notes, "2 rows; 2 of 10 records matched, ") {
+	if want := "n  text\n8  a\\tb\n9  a\\tb\n"; err != nil || out != want || !strings.HasPrefix(notes, "rows: 2; 2 of 10 records matched, ") {
 		t.Errorf("got %q, %q, %v\nwant %q", out, notes, err, want)
 	}
 	if out, _, err = ask(logsCmd{Query: "stats count(*) as n, max(n) as m", JSON: true}); err != nil || out != `{"m":"9","n":"10"}`+"\n" {

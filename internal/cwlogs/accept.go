@@ -162,13 +162,17 @@ const (
 	settleAfter = time.Minute
 )
 
-// Run delivers to subscriptions, reports default values of metrics and runs scheduled queries until
-// ctx ends.
+// Run delivers to subscriptions, reports default values of metrics, runs scheduled queries and detects
+// anomalies until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return s.follow(ctx) })
-	g.Go(func() error { return s.runSchedule(ctx) })
-	return g.Wait()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return s.follow(gctx) })
+	g.Go(func() error { return s.runSchedule(gctx) })
+	g.Go(func() error { return s.detect(gctx) })
+	if err := g.Wait(); ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil // the end came while it began
 }
 
 // follow does what the events that were accepted are the cause of.

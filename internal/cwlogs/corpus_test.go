@@ -318,4 +318,18 @@ func TestBigCorpus(t *testing.T) {
 	c.check("lambda.txt", "/aws/lambda/fn")
 	c.check("apache.txt", "apache")
 	c.check("all.txt", names...)
+
+	// A query within a query that gives more than it may fails, and does not count half of them.
+	var id struct{ QueryID string }
+	c.call("StartQuery", fmt.Sprintf(`{"logGroupName":"app","startTime":%d,"endTime":%d,"queryString":%s}`, c.env.From.Unix(), c.env.To.Unix(),
+		encode(t, "filter ms in (unnest items into i | unnest items into j | unnest user.tags into k | fields i.id) | stats count(*)")), &id)
+	out := c.results(id.QueryID)
+	for deadline := time.Now().Add(20 * time.Second); out.Status == "Scheduled" || out.Status == "Running"; out = c.results(id.QueryID) {
+		if time.Now().After(deadline) {
+			t.Fatal("the query does not end")
+		}
+	}
+	if out.Status != "Failed" || len(out.Results) != 0 {
+		t.Errorf("100,000 rows of a query within a query: %s, %d rows", out.Status, len(out.Results))
+	}
 }

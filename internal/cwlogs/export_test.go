@@ -39,3 +39,6 @@ func (s *Server) HoldRuns() (release func()) {
 
 // Tails is the number of open sessions of live tail.
 func (s *Server) Tails() int { return int(s.tails.n.Load()) }
+
+// DetectDue runs the anomaly detectors that are due at a time.
+func (s *Server) DetectDue(ctx context.Context, now time.Time) error { return s.detectDue(ctx, now) }

@@ -1,6 +1,7 @@
 package query_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -282,5 +283,49 @@ func TestCut(t *testing.T) {
 	}
 	if found < 5000 {
 		t.Errorf("only %d cuts found anything", found)
+	}
+}
+
+// TestAnyOf compares the search among many values with a look at each.
+func TestAnyOf(t *testing.T) {
+	all := []event.Value{event.String("1"), event.Int(1), event.Float(1), event.String("1.0"), event.String("a"), event.String("A"), event.Bool(true), event.String("true"), event.Float(math.Copysign(0, -1)), event.Int(0),
+		event.String(""), event.String("0x1"), event.Float(1.5), event.String("15e-1"), event.Float(math.NaN()), {}}
+	for i := range all {
+		for j := range all {
+			values := []event.Value{all[i], all[j]}
+			for _, v := range all {
+				x := query.Const{Value: v}
+				want := query.Eval(query.In{X: x, Values: values, Mode: query.Loose}, querytest.Row{})
+				if got := query.Eval(query.AnyOf(x, values), querytest.Row{}); got != want {
+					t.Errorf("%v in %v: %v, want %v", v, values, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestAggregatesAreBounded(t *testing.T) {
+	s := query.Aggregate{By: query.FieldsNamed("a"), Aggs: []query.Agg{{Name: "n"}}, Max: 3}
+	r := query.NewRunner([]query.Stage{s}, nil)
+	for i := range int64(4) {
+		r.Push(querytest.Row{"a": event.Int(i)})
+	}
+	if _, err := r.Result(); !errors.Is(err, query.ErrTooLarge) {
+		t.Errorf("four groups of at most three: %v", err)
+	}
+	// Rows that a stage makes of others are bounded too.
+	table := &query.Table{Columns: []string{"k"}}
+	for range 10_000 {
+		table.Rows = append(table.Rows, []event.Value{event.Int(1)})
+	}
+	r = query.NewRunner([]query.Stage{
+		query.Join{Table: table, On: []query.Expr{query.Num(1)}, Keys: []int{0}, Names: []string{"k"}}, query.Aggregate{Aggs: []query.Agg{{Name: "n"}}},
+	}, nil)
+	n := 0
+	for n < 3000 && r.Push(querytest.Row{}) {
+		n++
+	}
+	if _, err := r.Result(); n == 3000 || !errors.Is(err, query.ErrTooLarge) {
+		t.Errorf("%d rows are joined with 10,000 each: %v", n, err)
 	}
 }

@@ -2,6 +2,7 @@ package insights_test
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -30,6 +31,40 @@ func TestSyntax(t *testing.T) {
 				t.Errorf("%s\ngot  %s\nwant %s", c.Query, got, strings.Join(c.Want, "\n"))
 			}
 		})
+	}
+}
+
+// TestSamples compiles and runs queries as people write them.
+func TestSamples(t *testing.T) {
+	text, err := os.ReadFile("testdata/samples.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "# ") {
+			continue
+		}
+		n++
+		q, err := insights.Parse(line)
+		if err != nil {
+			t.Errorf("%s%v", line, err)
+			continue
+		}
+		if again, err := insights.Parse(q.String()); err != nil || again.String() != q.String() {
+			t.Errorf("%sprints as %s, which reads as %v (%v)", line, q, again, err)
+		}
+		plan, err := insights.Lower(q, fuzzEnv())
+		if err != nil {
+			t.Errorf("%s%v", line, err)
+			continue
+		}
+		if _, err := runPlan(plan); err != nil {
+			t.Errorf("%s%v", line, err)
+		}
+	}
+	if n < 45 {
+		t.Errorf("%d samples", n)
 	}
 }
 

@@ -125,6 +125,8 @@ type lowering struct {
 	stages []query.Stage
 	// scope holds the names that commands made; behind a table there are no others.
 	scope map[string]value
+	// columns are those of the stats command that is lowered, as far as they are known.
+	columns map[string]value
 	// left is the name of the rows ahead of a join, which may stand before their fields.
 	left  string
 	stats int

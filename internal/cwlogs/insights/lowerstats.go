@@ -53,7 +53,11 @@ func (l *lowering) statsCommand(c Stats) {
 			l.fail(i.Span, "stats has two columns of the name %q", name)
 		}
 		columns = append(columns, shown{name, v})
+		if l.columns != nil {
+			l.columns[name] = v
+		}
 	}
+	l.columns = nil
 	var order []query.SortKey
 	var bins *binState
 	var by []string
@@ -90,6 +94,10 @@ func (l *lowering) statsCommand(c Stats) {
 	}
 	if c.Offset != nil && bins == nil {
 		l.fail(c.Offset.Span, "offset moves bins, and stats has none")
+	}
+	l.columns = map[string]value{}
+	for _, s := range columns {
+		l.columns[s.name] = s.v
 	}
 	for _, i := range c.Aggs {
 		column(i, l.aggregate(i.X, func(agg query.Agg) query.Expr {
@@ -205,6 +213,10 @@ func (l *lowering) aggregate(x Expr, add func(query.Agg) query.Expr) value {
 	switch x := x.(type) {
 	case Literal:
 		return l.value(x)
+	case Path: // of a column of the same stats, further to the left
+		if v, ok := l.columns[x.Name]; ok {
+			return v
+		}
 	case Unary:
 		if x.Op == "-" {
 			return value{e: call("neg", l.aggregate(x.X, add).expr())}

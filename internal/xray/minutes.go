@@ -129,8 +129,12 @@ func (s *Server) changed(ctx context.Context, datasets []event.DatasetID, known,
 			defer mu.Unlock()
 			for i := range rows.Headers {
 				h := &rows.Headers[i]
-				if old, ok := out[h.Trace]; !ok || h.Time < old {
-					out[h.Trace] = h.Time
+				at := h.Time
+				if h.Span.IsZero() {
+					at = math.MaxInt64 // what stands beside a span begins no trace
+				}
+				if old, ok := out[h.Trace]; !ok || at < old {
+					out[h.Trace] = at
 				}
 				if len(out) > maxChanged {
 					return query.ErrTooLarge
@@ -154,14 +158,16 @@ func (s *Server) changed(ctx context.Context, datasets []event.DatasetID, known,
 		ids[id] = struct{}{}
 	}
 	old, err := starts(&query.Query{Datasets: datasets, From: time.Unix(0, first).Add(-lookback), To: time.Unix(0, last).Add(lookback), Stages: []query.Stage{query.Filter{Where: query.All(
-		query.TraceIn{IDs: ids}, query.Compare{Op: query.Le, L: at, R: query.Num(known)})}}})
+		query.TraceIn{IDs: ids}, traced, query.Compare{Op: query.Le, L: at, R: query.Num(known)})}}})
 	if err != nil {
 		return nil, err
 	}
 	out := map[int64]bool{}
 	for _, list := range []map[event.TraceID]int64{fresh, old} {
 		for _, ns := range list {
-			out[minuteOf(ns)] = true
+			if ns != math.MaxInt64 {
+				out[minuteOf(ns)] = true
+			}
 		}
 	}
 	return out, nil
@@ -238,9 +244,10 @@ func (s *Server) fillMinutes(ctx context.Context, t tenant, g *graph, from, to t
 	}
 	visit := func(tr *trace) bool { g.add(tr); return true }
 	r := traceRange{kind: byEvent, from: from, to: to, detail: outline}
-	known := true
+	// Minutes before the range that are not kept are made for a long range, for which this is little.
+	known, long := true, b-a >= 2*reachMinutes
 	for m := range want {
-		if m < a {
+		if m < a && (m >= begin || !long) {
 			known = known && m >= begin
 			delete(want, m)
 		}

@@ -226,6 +226,13 @@ func (m *maker) row(trace, parent string, at, long float64, kind, service string
 		m.b.Add(log)
 		m.b.SetString("meta.signal_type", "log")
 	}
+	if m.chance(10) { // a span event, by a clock that is behind
+		ev := h
+		ev.Span, ev.Parent, ev.Time = event.SpanID{}, h.Span, h.Time-int64(90*time.Second)
+		m.b.Add(ev)
+		m.b.SetString("meta.annotation_type", "span_event")
+		m.b.SetString("name", "retry")
+	}
 	if m.chance(10) && len(m.ids) > 1 {
 		other := m.ids[m.rnd.IntN(len(m.ids))]
 		l := h
@@ -302,6 +309,9 @@ func compareGraphs(t *testing.T, f *fixture, rnd *rand.Rand, over, times int) {
 	for i := range times {
 		from := time.Unix(base-100, 0).Add(time.Duration(rnd.IntN(over)) * time.Second)
 		to := from.Add(time.Duration(rnd.IntN(over+200)) * time.Second)
+		if i%4 == 1 {
+			to = to.Add(3 * time.Hour)
+		}
 		if i%3 == 0 {
 			from, to = from.Add(time.Duration(rnd.IntN(1e6))*time.Microsecond), to.Add(time.Duration(rnd.IntN(1e6))*time.Microsecond)
 		}

@@ -458,22 +458,22 @@ func TestTracesCommand(t *testing.T) {
 	if _, err := c.PutTraceSegments(t.Context(), &xray.PutTraceSegmentsInput{TraceSegmentDocuments: docs}); err != nil {
 		t.Fatal(err)
 	}
-	out := s.run(".", bin, "traces", "--server", s.HTTP, "fault", "--since", "10m")
+	out := s.run(".", bin, "traces", "--http", s.HTTP, "fault", "--since", "10m")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	if len(lines) != 11 || !strings.HasPrefix(lines[0], "START") || !strings.Contains(lines[1], "fault") || !strings.Contains(lines[1], "250ms") || !strings.Contains(lines[1], "500") || !strings.Contains(lines[1], "GET /cart") {
 		t.Errorf("traces:\n%s", out)
 	}
-	if out := s.run(".", bin, "traces", "--server", "http://"+s.HTTP, "--limit", "7", "--json"); strings.Count(out, "\n") != 7 || !json.Valid([]byte(strings.Split(out, "\n")[0])) {
+	if out := s.run(".", bin, "traces", "--http", s.HTTP, "--limit", "7", "--json"); strings.Count(out, "\n") != 7 || !json.Valid([]byte(strings.Split(out, "\n")[0])) {
 		t.Errorf("traces --json:\n%s", out)
 	}
-	if out := s.run(".", bin, "traces", "--server", s.HTTP, "--from", "2001-01-01", "--to", "2001-01-02"); out != "" {
+	if out := s.run(".", bin, "traces", "--http", s.HTTP, "--from", "2001-01-01", "--to", "2001-01-02"); out != "" {
 		t.Errorf("traces of 2001: %s", out)
 	}
-	out, code := s.try(".", bin, "traces", "--server", s.HTTP, `service("x" {`)
+	out, code := s.try(".", bin, "traces", "--http", s.HTTP, `service("x" {`)
 	if code != 1 || !strings.Contains(out, "1:13:") || !strings.Contains(out, "\n  service(\"x\" {\n              ^") {
 		t.Errorf("a bad filter: exit %d\n%s", code, out)
 	}
-	if out, code := s.try(".", bin, "traces", "--server", "127.0.0.1:"+freePort(t)); code != 1 || !strings.Contains(out, "--server") {
+	if out, code := s.try(".", bin, "traces", "--http", "127.0.0.1:"+freePort(t)); code != 1 || !strings.Contains(out, "--http") {
 		t.Errorf("no server: exit %d\n%s", code, out)
 	}
 	if _, err := c.CreateSamplingRule(t.Context(), &xray.CreateSamplingRuleInput{SamplingRule: &types.SamplingRule{
@@ -482,11 +482,11 @@ func TestTracesCommand(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	out = s.run(".", bin, "sampling", "--server", s.HTTP, "--service", "backend-flask")
+	out = s.run(".", bin, "sampling", "--http", s.HTTP, "--service", "backend-flask")
 	if !strings.Contains(out, "Cruddur  5/s") || !strings.Contains(out, "decides") || !strings.Contains(out, "matches, but") {
 		t.Errorf("sampling:\n%s", out)
 	}
-	if out = s.run(".", bin, "sampling", "--server", s.HTTP, "--service", "other"); !strings.Contains(out, "differs in ServiceName") {
+	if out = s.run(".", bin, "sampling", "--http", s.HTTP, "--service", "other"); !strings.Contains(out, "differs in ServiceName") {
 		t.Errorf("sampling:\n%s", out)
 	}
 }

@@ -11,12 +11,6 @@ import (
 	"time"
 )
 
-// clientFlags say which server a command asks.
-type clientFlags struct {
-	Server string `help:"Address of the server." default:"127.0.0.1:8733"`
-	Key    string `help:"Key to send (a server with --auth keys or strict wants one)." default:"trefoil"`
-}
-
 // refusal is an error of the console's API.
 type refusal struct {
 	Code    string `json:"code"`
@@ -31,36 +25,36 @@ type refusal struct {
 func (r *refusal) Error() string { return r.Message }
 
 // get decodes an answer of the console's API.
-func (f clientFlags) get(ctx context.Context, path string, query url.Values, into any) error {
-	base := strings.TrimSuffix(f.Server, "/")
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
+func (f remoteFlags) get(ctx context.Context, path string, query url.Values, into any) error {
+	a, err := f.addresses()
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path+"?"+query.Encode(), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+a.HTTP+path+"?"+query.Encode(), nil)
 	if err != nil {
-		return fmt.Errorf("--server: %w", err)
+		return fmt.Errorf("--http: %w", err)
 	}
 	r.Header.Set("X-Honeycomb-Team", f.Key)
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return fmt.Errorf("ask the server at %s (--server): %w", f.Server, err)
+		return fmt.Errorf("ask the server at %s (--http): %w", a.HTTP, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", f.Server, err)
+		return fmt.Errorf("read the answer of %s: %w", a.HTTP, err)
 	}
 	if res.StatusCode != http.StatusOK {
 		var e struct{ Error refusal }
 		if json.Unmarshal(text, &e) == nil && e.Error.Message != "" {
 			return &e.Error
 		}
-		return fmt.Errorf("%s answers %s: %s", f.Server, res.Status, strings.TrimSpace(string(text[:min(len(text), 200)])))
+		return fmt.Errorf("%s answers %s: %s", a.HTTP, res.Status, strings.TrimSpace(string(text[:min(len(text), 200)])))
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("%s does not answer as a trefoil server: %w", f.Server, err)
+		return fmt.Errorf("%s does not answer as a trefoil server: %w", a.HTTP, err)
 	}
 	return nil
 }

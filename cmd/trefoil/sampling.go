@@ -11,7 +11,7 @@ import (
 )
 
 type samplingCmd struct {
-	clientFlags `embed:""`
+	remoteFlags `embed:""`
 	Service     string   `help:"Name of the service, as its segments have it."`
 	Type        string   `help:"Type of the service, such as AWS::EC2::Instance."`
 	Host        string   `help:"Host header of the request."`

@@ -18,7 +18,7 @@ import (
 
 type tracesCmd struct {
 	Filter      string `arg:"" optional:"" help:"X-Ray filter expression; every trace when it is left out."`
-	clientFlags `embed:""`
+	remoteFlags `embed:""`
 	timeFlags   `embed:""`
 	Limit       int  `help:"The largest number of traces." default:"20"`
 	JSON        bool `help:"Print JSON, one trace a line."`

@@ -108,9 +108,14 @@ func (a asker) insights(w window, text string) func(context.Context, int) ([]byt
 		if err := json.Unmarshal(body, &run); err != nil {
 			return nil, err
 		}
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for range tick.C {
+		// Asking more often would take from the query's own time.
+		for began := time.Now(); ; {
+			wait := time.NewTimer(min(max(time.Since(began)/32, 2*time.Millisecond), 10*time.Millisecond))
+			select {
+			case <-wait.C:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 			body, err := ask(ctx, a.base+"/", awsHeaders("GetQueryResults"), fmt.Sprintf(`{"queryId":%q}`, run.QueryID))
 			if err != nil {
 				return nil, err
@@ -127,7 +132,6 @@ func (a asker) insights(w window, text string) func(context.Context, int) ([]byt
 				return nil, errors.New("the query ended as " + state.Status)
 			}
 		}
-		return nil, ctx.Err()
 	}
 }
 

@@ -27,6 +27,11 @@ const (
 	compactFew, compactMany = 8, 24
 	smallRows               = 32 << 10
 	quietAge                = time.Minute
+	// burstSegments that are not small within burstAge are a burst of events: merges of what is done leave
+	// it the processor until burstBacklog segments wait.
+	burstSegments = 8
+	burstAge      = 10 * time.Second
+	burstBacklog  = 3 * compactMany
 	// compactSpan is the longest time range of a segment that a compaction makes of shorter ones.
 	compactSpan = 8 * 24 * time.Hour
 	// deadShare is the part of a segment's rows that must be dropped or expired for it to be
@@ -36,6 +41,25 @@ const (
 
 // tier is the class of segments of about the same size: a power of eight.
 func (f *file) tier() int { return bits.Len(uint(f.rows)/1024) / 3 }
+
+// burst reports whether events come in faster than can be merged at the same time.
+func burst(files []*file, now time.Time) bool {
+	fresh, waiting := 0, 0
+	for _, f := range files {
+		if f.rows < doneRows {
+			waiting++
+		}
+		if f.rows >= smallRows && now.Sub(f.written) < burstAge {
+			fresh++
+		}
+	}
+	return fresh >= burstSegments && waiting < burstBacklog
+}
+
+// due reports whether n segments of a size, with so many rows, are to be merged.
+func due(n, rows int, quiet, burst bool) bool {
+	return n >= compactMany || n >= compactFew && (rows >= doneRows && !burst || rows < compactFew*smallRows || quiet)
+}
 
 // candidates chooses segments to be merged, or one to be written again; nil when nothing is due.
 func (s *Store) candidates(now time.Time) []*file {
@@ -51,6 +75,7 @@ func (s *Store) candidates(now time.Time) []*file {
 			return []*file{f}
 		}
 	}
+	bursting := burst(files, now)
 	slices.SortFunc(files, func(a, b *file) int {
 		if c := cmp.Compare(a.tier(), b.tier()); c != 0 {
 			return c
@@ -75,8 +100,7 @@ func (s *Store) candidates(now time.Time) []*file {
 			rows += files[j].rows
 			quiet = quiet && now.Sub(files[j].written) >= quietAge
 		}
-		n := j - i
-		if n >= compactMany || n >= compactFew && (rows >= doneRows || rows < compactFew*smallRows || quiet) {
+		if due(j-i, rows, quiet, bursting) {
 			return files[i:j]
 		}
 		i++

@@ -117,6 +117,49 @@ func TestCandidates(t *testing.T) {
 	}
 }
 
+// TestBurst says when merges wait for events that come in.
+func TestBurst(t *testing.T) {
+	now := time.Now()
+	segments := func(n, rows int, age time.Duration) (out []*file) {
+		for range n {
+			out = append(out, &file{rows: rows, written: now.Add(-age)})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		what  string
+		files []*file
+		want  bool
+	}{
+		{"few large segments at once", segments(burstSegments-1, 100_000, time.Second), false},
+		{"many", segments(burstSegments, 100_000, time.Second), true},
+		{"many a while ago", segments(burstSegments, 100_000, burstAge), false},
+		{"many small ones", segments(burstSegments, smallRows-1, time.Second), false},
+		{"so many that they must be merged", append(segments(burstBacklog, 100_000, time.Hour), segments(burstSegments, 100_000, time.Second)...), false},
+		{"beside many that are done", append(segments(burstBacklog, doneRows, time.Hour), segments(burstSegments, 100_000, time.Second)...), true},
+	} {
+		if got := burst(c.files, now); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		n, rows            int
+		quiet, burst, want bool
+	}{
+		{compactFew, doneRows, false, false, true},
+		{compactFew, doneRows, false, true, false},
+		{compactFew, doneRows, true, true, true},
+		{compactFew, compactFew * 3, false, true, true},
+		{compactFew - 1, doneRows, true, false, false},
+		{compactFew, doneRows - 1, false, false, false},
+		{compactMany, doneRows - 1, false, true, true},
+	} {
+		if got := due(c.n, c.rows, c.quiet, c.burst); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
 // TestAgreementAfterCompaction compares random queries over merged segments with the oracle.
 func TestAgreementAfterCompaction(t *testing.T) {
 	s := openStore(t, t.TempDir())

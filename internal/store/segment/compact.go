@@ -23,12 +23,12 @@ const (
 	doneRows = 2 << 20
 	// compactFew and compactMany are how many segments of a size are merged: at least few, when
 	// together they are done, or small, or as old as quietAge, so that it seems that no more are
-	// coming; from many on in any case.
+	// coming; from many on unless there is a burst.
 	compactFew, compactMany = 8, 24
 	smallRows               = 32 << 10
 	quietAge                = time.Minute
-	// burstSegments that are not small within burstAge are a burst of events: merges of what is done leave
-	// it the processor until burstBacklog segments wait.
+	// burstSegments that are not small within burstAge are a burst of events: large merges leave it the
+	// processor until burstBacklog segments wait.
 	burstSegments = 8
 	burstAge      = 10 * time.Second
 	burstBacklog  = 3 * compactMany
@@ -58,7 +58,10 @@ func burst(files []*file, now time.Time) bool {
 
 // due reports whether n segments of a size, with so many rows, are to be merged.
 func due(n, rows int, quiet, burst bool) bool {
-	return n >= compactMany || n >= compactFew && (rows >= doneRows && !burst || rows < compactFew*smallRows || quiet)
+	if n < compactFew {
+		return false
+	}
+	return quiet || rows < compactFew*smallRows || !burst && (rows >= doneRows || n >= compactMany)
 }
 
 // candidates chooses segments to be merged, or one to be written again; nil when nothing is due.

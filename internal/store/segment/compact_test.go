@@ -152,7 +152,8 @@ func TestBurst(t *testing.T) {
 		{compactFew, compactFew * 3, false, true, true},
 		{compactFew - 1, doneRows, true, false, false},
 		{compactFew, doneRows - 1, false, false, false},
-		{compactMany, doneRows - 1, false, true, true},
+		{compactMany, doneRows - 1, false, false, true},
+		{compactMany, doneRows - 1, false, true, false},
 	} {
 		if got := due(c.n, c.rows, c.quiet, c.burst); got != c.want {
 			t.Errorf("%+v: %v", c, got)

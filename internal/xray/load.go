@@ -3,6 +3,8 @@ package xray
 import (
 	"cmp"
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -176,6 +178,22 @@ func detailOf(where query.Expr) detail {
 // load assembles the traces of ids; those that are not stored are missing from the answer.
 // Zero times search everything.
 func (s *Server) load(ctx context.Context, t tenant, ids []event.TraceID, from, to time.Time, d detail, stats *query.Stats) (map[event.TraceID]*trace, error) {
+	out, err := s.loadAtOnce(ctx, t, ids, from, to, d, stats)
+	if len(ids) < 2 || !errors.Is(err, query.ErrTooLarge) {
+		return out, err
+	}
+	// Rows with all their fields are held until the last is read, and some environments have many fields.
+	out, err = s.load(ctx, t, ids[:len(ids)/2], from, to, d, stats)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := s.load(ctx, t, ids[len(ids)/2:], from, to, d, stats)
+	maps.Copy(out, rest)
+	return out, err
+}
+
+// loadAtOnce is load, with an error for what is too much to be held at once.
+func (s *Server) loadAtOnce(ctx context.Context, t tenant, ids []event.TraceID, from, to time.Time, d detail, stats *query.Stats) (map[event.TraceID]*trace, error) {
 	set := map[event.TraceID]struct{}{}
 	docs := map[event.TraceID][]*document{}
 	for _, id := range ids {

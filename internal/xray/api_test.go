@@ -481,3 +481,23 @@ func TestSpans(t *testing.T) {
 		t.Errorf("documents %v", raw)
 	}
 }
+
+// TestManyFields asks for traces whose rows have so many different fields that a query would hold too
+// much of them at once.
+func TestManyFields(t *testing.T) {
+	const traces, spans, keys = 200, 60, 900
+	f := start(t, t.TempDir())
+	n := 0
+	for tr := range traces {
+		var list []func(*event.Builder, event.DatasetID)
+		for id := range spans {
+			n++
+			list = append(list, span(byte(tr+1), byte(id+1), byte(min(id, 1)), int64(tr/20), 5, str("name", "x"), str("span.kind", "internal"), str("service.name", "wide"), str(fmt.Sprintf("k%d", n%keys), "v"), event.Field{Name: "turn", Value: event.Int(int64(tr))}))
+		}
+		f.putSpans(t, "wide", list...)
+	}
+	body := fmt.Sprintf(`{"StartTime":%d,"EndTime":%d,"FilterExpression":"annotation.turn > 197"}`, base-10, base+20)
+	if got := len(f.expect(t, "/TraceSummaries", body, "")["TraceSummaries"].([]any)); got != 2 {
+		t.Errorf("%d traces are found, want 2", got)
+	}
+}

@@ -339,6 +339,9 @@ type getQueryResultsOutput struct {
 	Results       [][]resultField `json:"results"`
 	Statistics    queryStatistics `json:"statistics"`
 	NextToken     string          `json:"nextToken,omitempty"`
+	// ErrorMessage tells why there is no result. AWS's model has no member for it here; the name is
+	// that of the history of scheduled queries, and clients that do not know it pass over it.
+	ErrorMessage string `json:"errorMessage,omitempty"`
 }
 
 var queryID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -383,7 +386,7 @@ func (s *Server) getQueryResults(ctx context.Context, r *awsapi.Request, in getQ
 		}
 	}
 	snap := s.runs.snapshot(run)
-	out.Status, out.Statistics = snap.status, snap.statistics
+	out.Status, out.Statistics, out.ErrorMessage = snap.status, snap.statistics, snap.fault
 	if snap.status != complete {
 		return out, nil
 	}
@@ -459,6 +462,7 @@ type queryRow struct {
 	LogGroupName  string    `json:"logGroupName,omitempty"`
 	QueryDuration *int64    `json:"queryDuration,omitempty"`
 	BytesScanned  *count    `json:"bytesScanned,omitempty"`
+	ErrorMessage  string    `json:"errorMessage,omitempty"` // as in getQueryResultsOutput
 }
 
 type describeQueriesOutput struct {
@@ -501,7 +505,7 @@ func (s *Server) describeQueries(ctx context.Context, r *awsapi.Request, in desc
 			out.NextToken = pageToken("queries", out.Queries[limit-1].QueryID)
 			break
 		}
-		row := queryRow{QueryLanguage: languageCWLI, QueryID: run.id, QueryString: run.text, Status: snap.status, CreateTime: run.created.UnixMilli()}
+		row := queryRow{QueryLanguage: languageCWLI, QueryID: run.id, QueryString: run.text, Status: snap.status, CreateTime: run.created.UnixMilli(), ErrorMessage: snap.fault}
 		if len(run.groups) == 1 {
 			row.LogGroupName = run.groups[0]
 		}

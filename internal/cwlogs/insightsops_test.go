@@ -60,14 +60,14 @@ func TestResultsOutliveARestart(t *testing.T) {
 	if after.Status != "Complete" || len(after.Results) != 3 || after.Results[0][0].Value != "3" || !reflect.DeepEqual(after.Statistics, before.Statistics) {
 		t.Errorf("after the restart: %+v", after)
 	}
-	if got := r.results(cut.ID); got.Status != "Failed" || len(got.Results) != 0 {
+	if got := r.results(cut.ID); got.Status != "Failed" || len(got.Results) != 0 || got.ErrorMessage != "the server was restarted" {
 		t.Errorf("a run that the restart cut: %+v", got)
 	}
 	var list struct {
-		Queries []struct{ QueryID, Status, QueryString string }
+		Queries []struct{ QueryID, Status, QueryString, ErrorMessage string }
 	}
 	r.call("DescribeQueries", `{}`, &list)
-	if len(list.Queries) != 3 || list.Queries[0].QueryID != cut.ID || list.Queries[0].Status != "Failed" {
+	if len(list.Queries) != 3 || list.Queries[0].QueryID != cut.ID || list.Queries[0].Status != "Failed" || list.Queries[0].ErrorMessage != "the server was restarted" || list.Queries[1].ErrorMessage != "" {
 		t.Errorf("queries: %+v", list)
 	}
 }

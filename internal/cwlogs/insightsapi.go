@@ -387,7 +387,13 @@ func (s *Server) getQueryResults(ctx context.Context, r *awsapi.Request, in getQ
 	}
 	snap := s.runs.snapshot(run)
 	out.Status, out.Statistics, out.ErrorMessage = snap.status, snap.statistics, snap.fault
-	if snap.status != complete {
+	switch snap.status {
+	case complete:
+	case running:
+		rows, statistics, err := run.partial.get(ctx, limit)
+		out.Results, out.Statistics = append(out.Results, rows...), statistics
+		return out, err
+	default:
 		return out, nil
 	}
 	end := min(start+limit, snap.rows)
@@ -513,8 +519,15 @@ func (s *Server) describeQueries(ctx context.Context, r *awsapi.Request, in desc
 			d := snap.ended.Sub(run.created).Milliseconds()
 			row.QueryDuration = &d
 		}
-		if snap.status == complete {
+		switch snap.status {
+		case complete:
 			row.BytesScanned = &snap.statistics.BytesScanned
+		case running:
+			_, statistics, err := run.partial.get(ctx, 0)
+			if err != nil {
+				return out, err
+			}
+			row.BytesScanned = &statistics.BytesScanned
 		}
 		out.Queries = append(out.Queries, row)
 	}

@@ -106,6 +106,65 @@ func TestStopQuery(t *testing.T) {
 	}
 }
 
+// TestRunningQueryShowsWhatItHas polls a slow query: rows come, masked, and counts grow until it ends.
+func TestRunningQueryShowsWhatItHas(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.call("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, protection), nil)
+	const batches, lines = 15, 8000
+	events := make([]inEvent, lines)
+	for i := range batches {
+		for k := range events {
+			events[k] = inEvent{now(), fmt.Sprintf("%d of bob@example.com", i*lines+k)}
+		}
+		r.put("g", "s", events...)
+	}
+	slow := strings.Repeat("sha256(", 20) + "@message" + strings.Repeat(")", 20)
+	id := r.startQuery("fields @timestamp, @message | filter " + slow + ` != "" | limit 20`)
+	var scanned, bytes float64
+	partly := false
+	for deadline := time.Now().Add(time.Minute); ; {
+		out := r.results(id)
+		s := out.Statistics
+		if s["recordsScanned"] < scanned || s["recordsMatched"] < s["recordsScanned"] && out.Status == "Complete" {
+			t.Fatalf("statistics %v behind %v records", s, scanned)
+		}
+		scanned = s["recordsScanned"]
+		for _, row := range out.Results {
+			if len(row) != 3 || !strings.HasSuffix(row[1].Value, " of ***************") || row[2].Field != "@ptr" {
+				t.Fatalf("row %v", row)
+			}
+		}
+		if out.Status == "Complete" {
+			if len(out.Results) != 20 || scanned != batches*lines {
+				t.Fatalf("%d rows, %v", len(out.Results), s)
+			}
+			break
+		}
+		if out.Status == "Running" {
+			partly = partly || len(out.Results) == 20 && scanned > 0 && scanned < batches*lines
+			var list struct {
+				Queries []struct {
+					Status       string
+					BytesScanned *float64
+				}
+			}
+			r.call("DescribeQueries", `{}`, &list)
+			if q := list.Queries[0]; q.BytesScanned == nil || *q.BytesScanned < bytes {
+				t.Fatalf("listed %+v behind %v bytes", q, bytes)
+			} else {
+				bytes = *q.BytesScanned
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the query does not end")
+		}
+	}
+	if !partly || bytes == 0 {
+		t.Errorf("nothing was to be seen while it ran: rows %v, %v bytes", partly, bytes)
+	}
+}
+
 func TestLongResultsComeInPages(t *testing.T) {
 	r := newRig(t)
 	var lines []string

@@ -292,7 +292,6 @@ func TestListLogGroupsForQuery(t *testing.T) {
 	}
 	r.refused("StartQuery", `{"logGroupName":"g",`+anyTime+`,"queryString":"SOURCE \"h\" | fields @message"}`, "InvalidParameterException", "Log groups are named by SOURCE")
 	r.refused("StartQuery", `{`+anyTime+`,"queryString":"SOURCE \"none\" | fields @message"}`, "ResourceNotFoundException", "Log group 'none' does not exist")
-	r.refused("StartQuery", `{`+anyTime+`,"queryString":"SOURCE dataSource([\"x\"]) | fields @message"}`, "MalformedQueryException", "1:1: not supported by this server: dataSource")
 	r.refused("StartQuery", `{`+anyTime+`,"queryString":"SOURCE \"g\" START=2000 END=1000 | fields @message"}`, "MalformedQueryException", "1:1: the end of the time range is ahead of its start")
 }
 

@@ -247,3 +247,9 @@ func (db *DB) DeleteTags(ctx context.Context, resource string, keys ...string) e
 		return nil
 	})
 }
+
+// DeleteAllTags removes the tags of a resource that goes.
+func (db *DB) DeleteAllTags(ctx context.Context, resource string) error {
+	_, err := db.sql.ExecContext(ctx, `DELETE FROM tags WHERE resource = ?`, resource)
+	return err
+}

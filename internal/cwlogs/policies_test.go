@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -83,6 +84,68 @@ func TestDataProtection(t *testing.T) {
 	}
 	r.call("DeleteAccountPolicy", `{"policyName":"all","policyType":"DATA_PROTECTION_POLICY"}`, nil)
 	r.refused("DeleteAccountPolicy", `{"policyName":"all","policyType":"DATA_PROTECTION_POLICY"}`, "ResourceNotFoundException", "Policy with name [all] does not exist.")
+}
+
+// TestAuditFindings sees what audits of a group and of the account report, where, and how it is counted.
+func TestAuditFindings(t *testing.T) {
+	r := newRig(t)
+	for _, g := range []string{"g", "audit", "all"} {
+		r.call("CreateLogGroup", fmt.Sprintf(`{"logGroupName":%q}`, g), nil)
+	}
+	r.stream("g", "s")
+	to := func(destination string) string {
+		return strings.Replace(protection, `"FindingsDestination":{}`, `"FindingsDestination":`+destination, 1)
+	}
+	put := func(document string) string {
+		return fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%s}`, encode(t, document))
+	}
+	r.refused("PutDataProtectionPolicy", put(to(`{"CloudWatchLogs":{"LogGroup":"none"}}`)), "ResourceNotFoundException", "The specified log group does not exist.")
+	r.refused("PutDataProtectionPolicy", put(to(`{"CloudWatchLogs":{"LogGroup":"a b"}}`)), "InvalidParameterException", "The FindingsDestination CloudWatchLogs has no valid LogGroup.")
+	r.refused("PutDataProtectionPolicy", put(to(`{"S3":{"Bucket":"b"}}`)), "InvalidParameterException", "Audit findings can not be sent to S3")
+	r.refused("PutAccountPolicy", fmt.Sprintf(`{"policyName":"all","policyType":"DATA_PROTECTION_POLICY","policyDocument":%s}`, encode(t, to(`{"Firehose":{"DeliveryStream":"d"}}`))), "InvalidParameterException", "Audit findings can not be sent to Firehose")
+	r.call("PutDataProtectionPolicy", put(to(`{"CloudWatchLogs":{"LogGroup":"audit"}}`)), nil)
+	account := strings.NewReplacer(`"arn:aws:dataprotection::aws:data-identifier/EmailAddress",`, "", `,"Badge"`, "").Replace(to(`{"CloudWatchLogs":{"LogGroup":"all"}}`))
+	r.call("PutAccountPolicy", fmt.Sprintf(`{"policyName":"all","policyType":"DATA_PROTECTION_POLICY","policyDocument":%s}`, encode(t, account)), nil)
+
+	before := time.Now().Truncate(time.Second)
+	r.put("g", "s", inEvent{now(), "nothing"}, inEvent{now(), "é ann@example.com and bob@example.com"}, inEvent{now(), "4111 1111 1111 1111 by EID-1234"})
+	read := func(group string) (list []string) {
+		t.Helper()
+		var out eventsOutput
+		r.call("FilterLogEvents", fmt.Sprintf(`{"logGroupName":%q,"logStreamNames":["g"]}`, group), &out)
+		for _, e := range out.Events {
+			var f struct{ AuditTimestamp time.Time }
+			if err := json.Unmarshal([]byte(e.Message), &f); err != nil || f.AuditTimestamp.Before(before) || f.AuditTimestamp.After(time.Now()) {
+				t.Errorf("finding %s: %v", e.Message, err)
+			}
+			list = append(list, regexp.MustCompile(`"auditTimestamp":"[^"]*Z",`).ReplaceAllString(e.Message, ""))
+		}
+		return list
+	}
+	const resource = `"resourceArn":"arn:aws:logs:us-east-1:000000000000:log-group:g:*"`
+	if got, want := read("audit"), []string{
+		`{` + resource + `,"dataIdentifiers":[{"name":"EmailAddress","count":2,"detections":[{"start":3,"end":17},{"start":23,"end":37}]}]}`,
+		`{` + resource + `,"dataIdentifiers":[{"name":"Badge","count":1,"detections":[{"start":24,"end":31}]},{"name":"CreditCardNumber","count":1,"detections":[{"start":1,"end":19}]}]}`,
+	}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got, want := read("all"), []string{`{` + resource + `,"dataIdentifiers":[{"name":"CreditCardNumber","count":1,"detections":[{"start":1,"end":19}]}]}`}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	for _, dims := range []string{"", "&dim=LogGroupName:g"} {
+		if got := sumOf(r.statistics("ns=AWS/Logs&name=LogEventsWithFindings"+dims), "Sum"); got != 2 {
+			t.Errorf("%v events with findings of %q", got, dims)
+		}
+	}
+
+	// Without their group the findings are lost, the events are not.
+	r.call("DeleteLogGroup", `{"logGroupName":"audit"}`, nil)
+	r.put("g", "s", inEvent{now(), "eve@example.com"})
+	var out eventsOutput
+	r.call("FilterLogEvents", `{"logGroupName":"g"}`, &out)
+	if len(out.Events) != 4 || len(read("all")) != 1 {
+		t.Errorf("%d events, %d findings", len(out.Events), len(read("all")))
+	}
 }
 
 func TestIndexPolicies(t *testing.T) {

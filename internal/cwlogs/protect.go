@@ -20,10 +20,16 @@ const (
 )
 
 // masker hides what the data protection policies of a group name. A nil masker hides nothing.
-type masker struct{ detectors []detector }
+type masker struct {
+	detectors []detector
+	audits    []audit // one of each policy
+	// elsewhere is where a policy would send findings that are not sent from here.
+	elsewhere string
+}
 
 // detector finds one kind of sensitive data; holds decides on what the expression matches.
 type detector struct {
+	name  string
 	re    *regexp.Regexp
 	holds func(match string) bool
 }
@@ -86,7 +92,7 @@ func (m *masker) and(o *masker) *masker {
 	case o == nil:
 		return m
 	}
-	return &masker{append(slices.Clone(m.detectors), o.detectors...)}
+	return &masker{detectors: slices.Concat(m.detectors, o.detectors), audits: slices.Concat(m.audits, o.audits)}
 }
 
 // protectionPolicy is a document as described at
@@ -98,13 +104,20 @@ type protectionPolicy struct {
 		Sid            string
 		DataIdentifier []string
 		Operation      struct {
-			Audit      *struct{ FindingsDestination json.RawMessage }
+			Audit      *struct{ FindingsDestination *findingsDestination }
 			Deidentify *struct{ MaskConfig json.RawMessage }
 		}
 	}
 	Configuration struct {
 		CustomDataIdentifier []struct{ Name, Regex string }
 	}
+}
+
+// findingsDestination says where the findings of an audit go; all of it is optional.
+type findingsDestination struct {
+	CloudWatchLogs *struct{ LogGroup string }
+	Firehose       *struct{ DeliveryStream string }
+	S3             *struct{ Bucket string }
 }
 
 // parseProtection checks a policy and makes its masker.
@@ -130,18 +143,19 @@ func parseProtection(document string) (*masker, error) {
 	if len(p.Statement) != 2 {
 		return nil, invalid("A data protection policy has two statements: an Audit and a Deidentify operation.")
 	}
-	var audit, deidentify []string
+	var audited, deidentify []string
+	var to findingsDestination
 	for _, s := range p.Statement {
 		switch {
 		case s.Operation.Audit != nil && s.Operation.Deidentify == nil && s.Operation.Audit.FindingsDestination != nil:
-			audit = s.DataIdentifier
+			audited, to = s.DataIdentifier, *s.Operation.Audit.FindingsDestination
 		case s.Operation.Deidentify != nil && s.Operation.Audit == nil && s.Operation.Deidentify.MaskConfig != nil:
 			deidentify = s.DataIdentifier
 		}
 	}
-	slices.Sort(audit)
+	slices.Sort(audited)
 	slices.Sort(deidentify)
-	if len(audit) == 0 || !slices.Equal(audit, deidentify) {
+	if len(audited) == 0 || !slices.Equal(audited, deidentify) {
 		return nil, invalid("A data protection policy has an Audit statement with a FindingsDestination and a Deidentify statement with a MaskConfig, with the same data identifiers.")
 	}
 	m := &masker{}
@@ -157,8 +171,22 @@ func parseProtection(document string) (*masker, error) {
 		if !ok {
 			return nil, invalid("The data identifier %q is not supported by this server.", id)
 		}
+		d.name = name
 		m.detectors = append(m.detectors, d)
 	}
+	own := audit{detectors: m.detectors}
+	switch {
+	case to.Firehose != nil:
+		m.elsewhere = "Firehose"
+	case to.S3 != nil:
+		m.elsewhere = "S3"
+	}
+	if to.CloudWatchLogs != nil {
+		if own.group = to.CloudWatchLogs.LogGroup; !groupName.MatchString(own.group) {
+			return nil, invalid("The FindingsDestination CloudWatchLogs has no valid LogGroup.")
+		}
+	}
+	m.audits = []audit{own}
 	return m, nil
 }
 
@@ -180,7 +208,7 @@ func (s *Server) putDataProtectionPolicy(ctx context.Context, r *awsapi.Request,
 	if err != nil {
 		return protectionOutput{}, err
 	}
-	if _, err := parseProtection(in.PolicyDocument); err != nil {
+	if err := s.checkFindings(ctx, g.Environment, in.PolicyDocument); err != nil {
 		return protectionOutput{}, err
 	}
 	d, err := define(ctx, s, g.Environment, kindDataProtection, g.Name, "", in.PolicyDocument, 0)
@@ -227,22 +255,47 @@ func (s *Server) maskerOf(ctx context.Context, g meta.LogGroup) (*masker, error)
 	return rules.masker, nil
 }
 
-// Masks returns the functions that hide the sensitive data of the log groups of an environment that
-// have a data protection policy, by dataset.
-func (s *Server) Masks(ctx context.Context, environment string) (map[event.DatasetID]func(string) string, error) {
+// maskers returns what hides the sensitive data of the log groups of an environment that have a data
+// protection policy, by dataset. Every way to read events of log groups asks it, or maskerOf.
+func (s *Server) maskers(ctx context.Context, environment string) (map[event.DatasetID]*masker, error) {
 	groups, err := s.cfg.Meta.LogGroups(ctx, environment)
 	if err != nil {
 		return nil, err
 	}
-	out := map[event.DatasetID]func(string) string{}
+	out := map[event.DatasetID]*masker{}
 	for _, g := range groups {
 		if m, err := s.maskerOf(ctx, g); err != nil {
 			return nil, err
 		} else if m != nil {
-			out[g.ID] = m.mask
+			out[g.ID] = m
 		}
 	}
 	return out, nil
+}
+
+// Masks returns the functions that hide the sensitive data of the log groups of an environment that
+// have a data protection policy, by dataset.
+func (s *Server) Masks(ctx context.Context, environment string) (map[event.DatasetID]func(string) string, error) {
+	all, err := s.maskers(ctx, environment)
+	out := map[event.DatasetID]func(string) string{}
+	for id, m := range all {
+		out[id] = m.mask
+	}
+	return out, err
+}
+
+// Mask returns the function that hides what any of the datasets has that is sensitive, for answers that do
+// not tell which one a value comes from; nil when there is nothing to hide.
+func (s *Server) Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error) {
+	all, err := s.maskers(ctx, environment)
+	var m *masker
+	for _, id := range datasets {
+		m = m.and(all[id])
+	}
+	if m == nil || err != nil {
+		return nil, err
+	}
+	return m.mask, nil
 }
 
 // protection returns the masker of the policies among a group's objects and the account's.

@@ -274,27 +274,18 @@ func statisticsOf(plan *insights.Plan, res *query.Result) queryStatistics {
 
 // hide masks what the policies of the groups that were read protect in the result of a plan.
 func (s *Server) hide(ctx context.Context, environment string, read []insights.Group, plan *insights.Plan, res *query.Result) error {
-	all, err := s.cfg.Meta.LogGroups(ctx, environment)
-	if err != nil {
+	var ids []event.DatasetID
+	for _, g := range read {
+		ids = append(ids, g.Dataset)
+	}
+	mask, err := s.Mask(ctx, environment, ids)
+	if mask == nil || err != nil {
 		return err
-	}
-	var m *masker
-	for _, g := range all {
-		if slices.ContainsFunc(read, func(p insights.Group) bool { return p.Dataset == g.ID }) {
-			own, err := s.maskerOf(ctx, g)
-			if err != nil {
-				return err
-			}
-			m = m.and(own)
-		}
-	}
-	if m == nil {
-		return nil
 	}
 	for _, row := range res.Rows {
 		for i := range plan.Columns {
 			if v := row[i]; v.Kind() == event.KindString {
-				row[i] = event.String(m.mask(v.Str()))
+				row[i] = event.String(mask(v.Str()))
 			}
 		}
 	}

@@ -27,7 +27,9 @@ type Config struct {
 	// Authenticate returns the environment that a key opens. An error wrapping
 	// meta.ErrNotFound is an unknown key.
 	Authenticate func(ctx context.Context, key string) (environment string, err error)
-	Log          *slog.Logger
+	// Masking is that of the log groups among the datasets.
+	Masking Masking
+	Log     *slog.Logger
 }
 
 // Server answers Honeycomb's API.

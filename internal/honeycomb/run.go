@@ -112,8 +112,12 @@ func Describe(err error) (msg string, client bool) {
 	return "", false
 }
 
-// Run answers a valid spec over datasets. Without series only Results are made.
-func Run(ctx context.Context, st store.Store, list []meta.Dataset, s *Spec, now time.Time, series bool) (*Answer, error) {
+// Masking returns the function that hides what is sensitive in the texts of any of the datasets, nil when
+// nothing is.
+type Masking func(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error)
+
+// Run answers a valid spec over datasets, all of one environment. Without series only Results are made.
+func Run(ctx context.Context, st store.Store, masking Masking, list []meta.Dataset, s *Spec, now time.Time, series bool) (*Answer, error) {
 	a := &Answer{Series: []Point{}, Results: []Data{}}
 	a.From, a.To = s.span(now)
 	a.Granularity = s.granularity(a.From, a.To)
@@ -145,7 +149,29 @@ func Run(ctx context.Context, st store.Store, list []meta.Dataset, s *Spec, now 
 		}
 	}
 	slices.SortStableFunc(a.Series, func(x, y Point) int { return strings.Compare(x.Time, y.Time) })
+	if len(list) == 0 {
+		return a, nil
+	}
+	mask, err := masking(ctx, list[0].Environment, ids(list))
+	if mask == nil || err != nil {
+		return a, err
+	}
+	for _, d := range a.Results {
+		d.mask(mask)
+	}
+	for _, p := range a.Series {
+		p.Data.mask(mask)
+	}
 	return a, nil
+}
+
+// mask hides what is sensitive in texts.
+func (d Data) mask(mask func(string) string) {
+	for name, c := range d {
+		if c.Value.Kind() == event.KindString {
+			d[name] = Cell{Value: event.String(mask(c.Value.Str()))}
+		}
+	}
 }
 
 type runner struct {

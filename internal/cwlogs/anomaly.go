@@ -349,12 +349,34 @@ func (s *Server) listAnomalies(ctx context.Context, r *awsapi.Request, in listAn
 	}
 	slices.SortFunc(all, func(a, b defined[anomalyObject]) int { return comparePlaces(a.place(), b.place()) })
 	list, next, err := pageOf(all, "anomalies", in.NextToken, limit)
+	if err != nil {
+		return out, err
+	}
 	for _, a := range list {
+		if g, err := s.group(ctx, r, a.Scope); err == nil { // else nothing of it is protected any more
+			m, err := s.maskerOf(ctx, g)
+			if err != nil {
+				return out, err
+			}
+			a.is = a.is.masked(m)
+		}
 		id, _, _ := strings.Cut(a.Name, "/")
 		out.Anomalies = append(out.Anomalies, anomalyRow{detectorARN(&r.Caller, id), []string{groupARN(&r.Caller, a.Scope)}, a.is})
 	}
 	out.NextToken = next
-	return out, err
+	return out, nil
+}
+
+// masked returns an anomaly without what its group's policies protect.
+func (a anomalyObject) masked(m *masker) anomalyObject {
+	if pattern := m.mask(a.Pattern); pattern != a.Pattern {
+		a.Pattern, a.Regex, a.PatternTokens, a.Description = pattern, patternRegex(pattern), patternTokens(pattern), m.mask(a.Description)
+	}
+	a.LogSamples = slices.Clone(a.LogSamples)
+	for i := range a.LogSamples {
+		a.LogSamples[i].Message = m.mask(a.LogSamples[i].Message)
+	}
+	return a
 }
 
 // at returns an anomaly as it is at a time: its suppression may have ended.

@@ -60,7 +60,7 @@ var traceText = regexp.MustCompile(`(?:AWS-XRAY-TRACE-ID: ?|Root=)(1-[0-9a-fA-F]
 
 // discover looks into a message. A JSON object's leaves become fields: a dot for each object,
 // ".N" for each array on the way, a further @ ahead of a name that begins with one; null and
-// what follows the 1000th field is left out.
+// what follows the 1000th field is left out. Lines that services of AWS write as text have their fields.
 func (d *found) discover(message []byte, lambda bool) {
 	d.forget()
 	d.json.Reset(message)
@@ -72,6 +72,8 @@ func (d *found) discover(message []byte, lambda bool) {
 		}
 	case lambda:
 		d.lambda(message)
+	default:
+		d.vended(message)
 	}
 	if d.trace.IsZero() && (bytes.Contains(message, []byte("AWS-XRAY-TRACE-ID:")) || bytes.Contains(message, []byte("Root=1-"))) {
 		if m := traceText.FindSubmatch(message); m != nil {

@@ -162,12 +162,14 @@ for name, body in TABLES.items():
     client.create_lookup_table(lookupTableName=name, tableBody=body)
 small, _ = corpus(folder / "small.txt")
 one, _ = corpus(folder / "functions.txt")
+vended, _ = corpus(folder / "vended.txt")
 load("logs/insights", 60, len(small), lambda i: small[i])
 load("one", 60, len(one), lambda i: one[i])
+load("vended", 60, len(vended), lambda i: vended[i])
 for group, line in GROUPS.items():
     load(group, 1, EVENTS, line)
 
-total = check("functions.txt", ["one"], folder) + check("small.txt", ["logs/insights"], folder)
+total = check("functions.txt", ["one"], folder) + check("small.txt", ["logs/insights"], folder) + check("vended.txt", ["vended"], folder)
 for name, groups in {"app.txt": ["app"], "plain.txt": ["plain"], "lambda.txt": ["/aws/lambda/fn"], "apache.txt": ["apache"], "all.txt": list(GROUPS)}.items():
     total += check(name, groups, folder)
 assert total >= 250, total

@@ -18,12 +18,12 @@ import (
 
 // arrival is events that are about to be stored.
 type arrival struct {
-	group   meta.LogGroup
-	stream  string
-	events  []inputLogEvent
-	rules   *groupRules
-	size    size
-	batches []*event.Batch
+	group  meta.LogGroup
+	stream string
+	events []inputLogEvent
+	rules  *groupRules
+	size   size
+	parts  []ingest.Part
 }
 
 // accept stores events of a stream together with what they cause, the metrics that they drive and the
@@ -44,11 +44,11 @@ func (s *Server) accept(ctx context.Context, c *awsapi.Caller, g meta.LogGroup, 
 		return err
 	}
 	all = append(all, own)
-	var batches []*event.Batch
+	var parts []ingest.Part
 	for _, a := range all {
-		batches = append(batches, a.batches...)
+		parts = append(parts, a.parts...)
 	}
-	if err := s.cfg.Queue.Append(ctx, ingest.Logs, batches...); err != nil {
+	if err := s.cfg.Queue.AppendParts(ctx, parts...); err != nil {
 		return retry(err)
 	}
 	for _, a := range all {
@@ -72,13 +72,13 @@ func (s *Server) arrive(ctx context.Context, rules *groupRules, g meta.LogGroup,
 		a.size.bytes += int64(len(e.message) + eventOverhead)
 		a.size.last = max(a.size.last, at)
 	}
-	a.batches = append(a.batches, b.Batch())
+	a.parts = append(a.parts, ingest.Part{Source: ingest.Logs, Batch: b.Batch()})
 	if data := append(rules.metrics(stream, events), more...); len(data) > 0 {
 		m, err := s.cfg.Metrics(ctx, g.Environment, data)
 		if err != nil {
 			return nil, fmt.Errorf("metrics of log group %q: %w", g.Name, err)
 		}
-		a.batches = append(a.batches, m)
+		a.parts = append(a.parts, ingest.Part{Source: ingest.Metrics, Batch: m})
 	}
 	return a, nil
 }
@@ -263,7 +263,7 @@ func (s *Server) report(ctx context.Context, g *groupRules, quiet time.Time) {
 	}
 	b, err := s.cfg.Metrics(ctx, g.environment, data)
 	if err == nil {
-		err = s.cfg.Queue.Append(ctx, ingest.Logs, b)
+		err = s.cfg.Queue.Append(ctx, ingest.Metrics, b)
 	}
 	if err != nil && !errors.Is(err, ingest.ErrClosed) {
 		s.cfg.Log.Error("store default values of metrics", "error", err)

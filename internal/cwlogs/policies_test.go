@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/ingest"
 )
 
 const protection = `{"Name":"p","Version":"2021-06-01","Configuration":{"CustomDataIdentifier":[{"Name":"Badge","Regex":"EID-\\d{4}"}]},"Statement":[
@@ -138,6 +140,10 @@ func TestAuditFindings(t *testing.T) {
 		}
 	}
 
+	// Three events, their three findings and the metric, of the account and of the group.
+	if st := r.parts.Queue.Stats(); st[ingest.Logs].Events != 6 || st[ingest.Metrics].Events != 2 {
+		t.Errorf("counted %d log events and %d data of metrics", st[ingest.Logs].Events, st[ingest.Metrics].Events)
+	}
 	// Without their group the findings are lost, the events are not.
 	r.call("DeleteLogGroup", `{"logGroupName":"audit"}`, nil)
 	r.put("g", "s", inEvent{now(), "eve@example.com"})

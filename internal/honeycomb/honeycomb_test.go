@@ -26,7 +26,9 @@ import (
 const goodKey = "good"
 
 // masking hides nothing: there are no log groups here.
-func masking(context.Context, string, []event.DatasetID) (func(string) string, error) { return nil, nil }
+func masking(context.Context, string, []event.DatasetID) (func(string) string, error) {
+	return nil, nil
+}
 
 // start serves Honeycomb's API on a real store.
 func start(t testing.TB) *httptest.Server {

@@ -131,6 +131,30 @@ func TestOverloadIsRefused(t *testing.T) {
 	}
 }
 
+// TestPartsCountApart appends batches of two sources at once.
+func TestPartsCountApart(t *testing.T) {
+	fails := &storetest.Faulty{FailAt: 1, Every: 1000, Err: errors.New("disk on fire")}
+	q, s, stop := start(t, func(s store.Store) store.Store { fails.Store = s; return fails }, nil)
+	for range 2 { // the first is refused
+		err := q.AppendParts(t.Context(), ingest.Part{Source: ingest.Logs, Batch: batch(3)}, ingest.Part{Source: ingest.Metrics, Batch: batch(2)}, ingest.Part{Source: ingest.XRay, Batch: batch(0)})
+		if err != nil && !errors.Is(err, fails.Err) {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	for src, want := range map[ingest.Source]int64{ingest.Logs: 3, ingest.Metrics: 2, ingest.XRay: 0} {
+		if st := q.Stats()[src]; st.Events != want || st.Rejected != want || st.Last.IsZero() != (want == 0) {
+			t.Errorf("%s: %+v, want %d stored and refused", src, st, want)
+		}
+	}
+	if n := storetest.Count(t, s); n != 5 {
+		t.Errorf("%d events stored", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestListen(t *testing.T) {
 	q, s, stop := start(t, nil, nil)
 	stored, end := q.Listen()

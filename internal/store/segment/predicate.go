@@ -37,8 +37,12 @@ type (
 		equal   []string       // the strings one of which the field must be, when e says so
 		present bool           // e holds for every finite number, and for no missing value
 		there   bool           // e holds for every value, and for no missing one
-		// contains reports whether e says of a string no more than that it contains the needle.
-		contains bool
+		// exact reports whether e says of a string no more than that it contains the needle, and
+		// contains that the case of letters counts besides.
+		exact, contains bool
+		// part says the same of the strings that a message is made of, see unpacked.go; nil when it
+		// can not be said of them.
+		part *ofField
 	}
 	inTraces struct {
 		ids    map[event.TraceID]struct{}
@@ -139,6 +143,13 @@ func hasTraces(e query.Expr) (has bool) {
 }
 
 func (c *compiler) ofField(e query.Expr, name string) predicate {
+	p := c.simple(e, name)
+	p.part = c.part(p)
+	return p
+}
+
+// simple makes a predicate that looks at the field itself.
+func (c *compiler) simple(e query.Expr, name string) *ofField {
 	p := &ofField{e: e, name: name, number: c.next(), missing: query.Holds(e, query.NewRow(nil, nil))}
 	p.test = func(v event.Value) bool {
 		row := oneField{name, v}
@@ -148,7 +159,7 @@ func (c *compiler) ofField(e query.Expr, name string) predicate {
 		// What languages make of "!=": the field is there and is not equal.
 		if h, ok := x.X[0].(query.Has); ok && h.X == (query.Field{Name: name}) {
 			if n, ok := x.X[1].(query.Not); ok {
-				if not := c.ofField(n.X, name).(*ofField); not.direct() {
+				if not := c.simple(n.X, name); not.direct() {
 					test := not.test
 					p.test = func(v event.Value) bool { return !test(v) }
 				}
@@ -209,7 +220,8 @@ func (p *ofField) special(e query.Expr) {
 		if !isField(e.X) {
 			return
 		}
-		p.needle, p.contains = &e, e.Op == query.Contains && !e.Fold
+		p.needle, p.exact = &e, e.Op == query.Contains
+		p.contains = p.exact && !e.Fold
 		if p.contains {
 			p.test = func(v event.Value) bool {
 				if v.Kind() != event.KindString {
@@ -223,9 +235,10 @@ func (p *ofField) special(e query.Expr) {
 			return
 		}
 		p.test = func(v event.Value) bool { return !v.Missing() && e.Re.MatchString(v.Text()) }
-		if lit := literalOf(e.Re.String()); lit.S != "" {
+		if lit, all := literalOf(e.Re.String()); lit.S != "" {
 			lit.X = e.X
-			p.needle = &lit
+			p.needle, p.exact = &lit, all
+			p.contains = all && !lit.Fold
 			if !lit.Fold {
 				p.test = func(v event.Value) bool {
 					text := v.Text()
@@ -497,9 +510,18 @@ func (p *ofField) filter(s *scanner, keep bitmap) {
 			clear(keep)
 			return
 		}
-		s.load(v)
-		if s.err == nil {
-			p.one(v, keep)
+		var found bitmap
+		if p.part != nil {
+			found = p.byParts(s, keep)
+		}
+		if !keep.empty() {
+			s.load(v)
+			if s.err == nil {
+				p.one(v, keep)
+			}
+		}
+		for k := range found {
+			keep[k] |= found[k]
 		}
 		return
 	}

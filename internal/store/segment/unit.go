@@ -177,7 +177,8 @@ type scanner struct {
 	err   error // the first; everything that follows it is undefined
 
 	overflowed map[fieldKey]*event.Column
-	overflow   bool // overflowed is read
+	overflow   bool           // overflowed is read
+	parts      map[int]*parts // by predicate, see unpacked.go
 }
 
 // enter begins to scan a unit.
@@ -194,6 +195,7 @@ func (s *scanner) leave() {
 		s.free = append(s.free, f.sources...)
 	}
 	clear(s.names)
+	clear(s.parts)
 	s.u, s.overflowed, s.overflow = nil, nil, false
 }
 
@@ -253,7 +255,6 @@ func (s *scanner) segmentField(f *field) {
 			}
 		} else {
 			v.chunk = k
-			s.bytes += int64(k.DictPage.Size)
 		}
 		f.sources = append(f.sources, v)
 	}
@@ -325,6 +326,7 @@ func (s *scanner) loadDict(v *values) {
 	v.loaded = true
 	switch {
 	case v.chunk != nil && v.chunk.Encoding == colfile.Dictionary:
+		s.bytes += int64(v.chunk.DictPage.Size)
 		d, err := s.dicts.read(s.u.file, v.chunk, v.typ)
 		s.fail(err)
 		if err != nil {
@@ -337,11 +339,11 @@ func (s *scanner) loadDict(v *values) {
 }
 
 // loadFor loads a field for some rows of the page; it reports whether one of them may have it. With
-// once the field is read for nothing else.
+// once nothing else reads the field until forget: it may be good for these rows alone.
 func (s *scanner) loadFor(f *field, at []int, once bool) bool {
 	some := !f.constant.Missing()
 	for _, v := range f.sources {
-		if v.page == s.page || v.chunk == nil || f.name == event.FieldSampleRate {
+		if v.page == s.page || v.chunk == nil || f.name == event.FieldSampleRate || !once && v.chunk.Pages[s.page].Frames != nil {
 			s.load(v)
 			some = true
 			continue
@@ -358,6 +360,20 @@ func (s *scanner) loadFor(f *field, at []int, once bool) bool {
 		}
 	}
 	return some
+}
+
+// forget drops what was loaded of a field with once.
+func (s *scanner) forget(f *field, known bool) {
+	if !known { // the next field may have the memory
+		s.free = append(s.free, f.sources...)
+		delete(s.names, f.name)
+		return
+	}
+	for _, v := range f.sources {
+		if v.chunk != nil {
+			v.page, v.loaded = -1, false
+		}
+	}
 }
 
 // fewRows is the number of rows up to which only their entries of a large dictionary are read.
@@ -595,7 +611,8 @@ func (s *scanner) rowsOf(at []int, want map[string]bool, all bool) []query.Row {
 		}
 		_, known := s.names[name]
 		f := s.field(name)
-		if s.loadFor(f, at, !known) {
+		once := !slices.ContainsFunc(f.sources, func(v *values) bool { return v.page == s.page })
+		if s.loadFor(f, at, once) {
 			for k, i := range at {
 				if v := s.value(f, i); !v.Missing() {
 					names[k] = append(names[k], f.name)
@@ -606,9 +623,8 @@ func (s *scanner) rowsOf(at []int, want map[string]bool, all bool) []query.Row {
 		if s.err != nil {
 			return nil
 		}
-		if !known { // the next field may have the memory
-			s.free = append(s.free, f.sources...)
-			delete(s.names, name)
+		if once {
+			s.forget(f, known)
 		}
 	}
 	rows := make([]query.Row, len(at))

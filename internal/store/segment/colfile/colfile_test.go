@@ -26,6 +26,8 @@ var columns = []colfile.Column{
 	{Name: "one", Field: "one", Type: colfile.String},
 	{Name: "many", Field: "many", Type: colfile.String},
 	{Name: "unique", Field: "unique", Type: colfile.String},
+	{Name: "long", Field: "long", Type: colfile.String},
+	{Name: "longer", Field: "longer", Type: colfile.String},
 	{Name: "status", Field: "status", Type: colfile.Int},
 	{Name: "wide", Field: "wide", Type: colfile.Int},
 	{Name: "duration", Field: "duration", Type: colfile.Float},
@@ -37,7 +39,7 @@ var columns = []colfile.Column{
 
 // cell is the value of a row, nil for none, in the type that the column's Go form has.
 func cell(rnd *rand.Rand, c colfile.Column, row int) any {
-	if !c.Required && c.Name != "one" && rnd.IntN(3) == 0 {
+	if !c.Required && c.Name != "one" && c.Name != "longer" && rnd.IntN(3) == 0 {
 		return nil
 	}
 	switch c.Name {
@@ -57,6 +59,8 @@ func cell(rnd *rand.Rand, c colfile.Column, row int) any {
 		return "always"
 	case "unique", "_overflow":
 		return fmt.Sprintf("request %d of user-%d took %d ms", row, rnd.IntN(1e6), rnd.IntN(100))
+	case "long", "longer":
+		return strings.Repeat(fmt.Sprintf("%x ", rnd.Uint32()), rnd.IntN(50)) + fmt.Sprint(row)
 	case "status":
 		return int64(100 * (1 + rnd.IntN(5)))
 	case "wide":
@@ -515,7 +519,7 @@ func TestFewRows(t *testing.T) {
 	}
 	defer func() { _ = f.Close() }()
 	rnd := rand.New(rand.NewPCG(15, 16))
-	levels, frames := 0, 0
+	levels, frames, texts := 0, 0, 0
 	for _, g := range f.Groups {
 		chunks, err := f.Chunks(g)
 		if err != nil {
@@ -554,6 +558,9 @@ func TestFewRows(t *testing.T) {
 				if c.Pages[p].Levels > 0 {
 					levels++
 				}
+				if len(c.Pages[p].Frames) > 2 {
+					texts++
+				}
 				if err := f.ReadPage(g, c, p, &whole); err != nil {
 					t.Fatal(err)
 				}
@@ -579,8 +586,8 @@ func TestFewRows(t *testing.T) {
 			}
 		}
 	}
-	if levels == 0 || frames == 0 {
-		t.Errorf("%d pages with levels of their own, %d dictionaries in parts: the test says nothing", levels, frames)
+	if levels == 0 || frames == 0 || texts == 0 {
+		t.Errorf("%d pages with levels of their own, %d dictionaries and %d pages in parts: the test says nothing", levels, frames, texts)
 	}
 }
 

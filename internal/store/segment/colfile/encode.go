@@ -27,8 +27,11 @@ const (
 	maxDictBytes = 8 << 20
 	// maxIntDict is the number of distinct integers up to which they get a dictionary.
 	maxIntDict = 4096
-	// frameBytes is how much of a dictionary is compressed together.
+	// frameBytes is how much of a dictionary is compressed together, and textBytes how much of the
+	// texts of a page that has longTexts of them or more.
 	frameBytes = 64 << 10
+	textBytes  = 256 << 10
+	longTexts  = 1 << 20
 )
 
 // Values are those of one column in one group, in the order of the rows.
@@ -254,12 +257,20 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 		}
 		return func(lo, hi int) (err error) {
 			e.codes = e.codes[:0]
+			total := 0
 			for _, g := range v.Codes[lo:hi] {
 				e.codes = append(e.codes, int32(len(v.Dict[g])))
+				total += len(v.Dict[g])
 			}
 			e.buf, err = (&delta.BinaryPackedEncoding{}).EncodeInt32(e.buf[:0], e.codes)
 			e.raw = append(e.raw, e.buf...)
-			for _, g := range v.Codes[lo:hi] {
+			if total >= longTexts {
+				e.parts = []rawFrame{{}, {0, e.size()}}
+			}
+			for i, g := range v.Codes[lo:hi] {
+				if k := len(e.parts); k > 0 && e.size()-e.parts[k-1].at >= textBytes {
+					e.parts = append(e.parts, rawFrame{i, e.size()})
+				}
 				e.raw = append(e.raw, v.Dict[g]...)
 			}
 			return err

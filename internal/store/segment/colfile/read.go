@@ -190,12 +190,13 @@ type Vector struct {
 	Text    []byte
 	Offsets []uint32
 
-	valid  []uint64
-	packed []byte
-	body   []byte
-	nums   []int64
-	floats []float64
-	offs   []uint32
+	valid   []uint64
+	packed  []byte
+	body    []byte
+	nums    []int64
+	floats  []float64
+	offs    []uint32
+	lengths []int32
 }
 
 // Has reports whether row i has a value.
@@ -342,7 +343,7 @@ func (f *File) ReadPage(g *Group, c *Chunk, i int, v *Vector) error {
 }
 
 // ReadPageFor is ReadPage for some rows of the page, nil for all: when none of them has a value
-// some is false and v holds nothing.
+// some is false and v holds nothing. Of strings v may hold those of the rows alone.
 func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (some bool, err error) {
 	defer f.guard(&err)
 	at := c.Offset + int64(c.DictPage.Size)
@@ -351,6 +352,13 @@ func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (so
 	}
 	col := f.Columns[c.Column]
 	v.Type, v.Encoding, v.N, v.Valid = col.Type, c.Encoding, g.PageLen(i), nil
+	if rows != nil && c.Pages[i].Frames != nil {
+		some, err = f.textsFor(c, c.Pages[i], at, rows, v)
+		if err != nil {
+			err = fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
+		}
+		return some, err
+	}
 	if rows != nil && c.Pages[i].Levels > 0 {
 		if err := f.levels(c, c.Pages[i], at, v); err != nil {
 			return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
@@ -375,6 +383,72 @@ func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (so
 	}
 	if err := v.values(body, n, c); err != nil {
 		return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
+	}
+	return true, nil
+}
+
+// textsFor reads the strings of some rows of a page that has Frames; the others are empty in v.
+func (f *File) textsFor(c *Chunk, p Page, at int64, rows []int, v *Vector) (some bool, err error) {
+	if p.Levels > 0 {
+		if err := f.levels(c, p, at, v); err != nil {
+			return false, err
+		}
+		if !slices.ContainsFunc(rows, v.Has) {
+			return false, nil
+		}
+	}
+	at += int64(p.Head + p.Levels)
+	read := func(fr Frame) ([]byte, error) {
+		return f.page(c, Page{Size: fr.Size, CRC: fr.CRC}, at, &v.packed, &v.body)
+	}
+	body, err := read(p.Frames[0])
+	if err != nil {
+		return false, err
+	}
+	if p.Levels == 0 && !f.Columns[c.Column].Required {
+		if body, _, err = v.levels(body); err != nil {
+			return false, err
+		}
+	}
+	if v.lengths, err = (&delta.BinaryPackedEncoding{}).DecodeInt32(v.lengths, body); err != nil {
+		return false, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	at += int64(p.Frames[0].Size)
+	wanted := map[int]bool{} // by row
+	for _, i := range rows {
+		wanted[i] = v.Has(i)
+	}
+	v.Text, v.Offsets = v.Text[:0], grown(v.Offsets, v.N+1)
+	row, value := 0, 0
+	for k, fr := range p.Frames[1:] {
+		end := len(v.lengths)
+		if k+2 < len(p.Frames) {
+			end = p.Frames[k+2].First
+		}
+		var texts []byte
+		for from := 0; row < v.N && value < end; row++ {
+			v.Offsets[row] = uint32(len(v.Text))
+			if !v.Has(row) {
+				continue
+			}
+			to := from + int(v.lengths[value])
+			if wanted[row] {
+				if texts == nil {
+					if texts, err = read(fr); err != nil {
+						return false, err
+					}
+				}
+				v.Text = append(v.Text, texts[from:to]...)
+			}
+			from, value = to, value+1
+		}
+		at += int64(fr.Size)
+	}
+	if value != len(v.lengths) {
+		return false, errValues
+	}
+	for ; row <= v.N; row++ {
+		v.Offsets[row] = uint32(len(v.Text))
 	}
 	return true, nil
 }

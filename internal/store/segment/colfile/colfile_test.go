@@ -320,6 +320,41 @@ func TestParquetReaders(t *testing.T) {
 			}
 		}
 	}
+	for ci, c := range columns {
+		if c.Type != colfile.Time && c.Type != colfile.Int && c.Type != colfile.Float {
+			continue
+		}
+		index, err := pq.RowGroups()[1].ColumnChunks()[leaf[c.Name]].ColumnIndex()
+		if err != nil || index.NumPages() != 3 || index.IsAscending() != (c.Type == colfile.Time) {
+			t.Fatalf("%s: bounds of %d pages: %v", c.Name, index.NumPages(), err)
+		}
+		number := func(x any) float64 {
+			if n, ok := x.(int64); ok {
+				return float64(n)
+			}
+			return x.(float64)
+		}
+		bound := func(v parquet.Value) float64 {
+			if v.Kind() == parquet.Int64 {
+				return float64(v.Int64())
+			}
+			return v.Double()
+		}
+		for p := range 3 {
+			cells := all[1][ci][p*colfile.PageRows : min((p+1)*colfile.PageRows, len(all[1][ci]))]
+			lo, hi, nulls := math.Inf(1), math.Inf(-1), int64(0)
+			for _, x := range cells {
+				if x == nil {
+					nulls++
+					continue
+				}
+				lo, hi = min(lo, number(x)), max(hi, number(x))
+			}
+			if index.NullCount(p) != nulls || bound(index.MinValue(p)) != lo || bound(index.MaxValue(p)) != hi {
+				t.Errorf("%s, page %d: %v to %v, %d nulls; want %v to %v, %d", c.Name, p, index.MinValue(p), index.MaxValue(p), index.NullCount(p), lo, hi, nulls)
+			}
+		}
+	}
 	filter := pq.RowGroups()[1].ColumnChunks()[leaf["_trace_id"]].BloomFilter()
 	for _, x := range all[1][1] {
 		if id, ok := x.(string); ok {

@@ -66,11 +66,14 @@ type Encoded struct {
 	bloom bloom.SplitBlockFilter
 	text  []byte // compressed
 	ids   []byte
-	raw   int64 // size of the pages before compression
+	index []byte // Parquet's column index
+	raw   int64  // size of the pages before compression
 }
 
 // Size returns the number of bytes that the chunk takes.
-func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text) + len(e.ids) }
+func (e *Encoded) Size() int {
+	return len(e.body) + 32*len(e.bloom) + len(e.text) + len(e.ids) + len(e.index)
+}
 
 // Encoder makes chunks. It keeps its buffers; one goroutine uses it at a time.
 type Encoder struct {
@@ -82,6 +85,7 @@ type Encoder struct {
 	hashes []uint64
 	ints   map[int64]int32
 	grams  textFilter
+	bounds pageBounds
 
 	seen hashSet
 
@@ -119,6 +123,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 	}
 	out := &Encoded{chunk: Chunk{Column: column, Values: n}}
 	e.begin(out)
+	e.bounds.reset()
 	var body func(lo, hi int) error // appends the values lo..hi to e.raw
 	switch c.Type {
 	case String, Bytes:
@@ -179,6 +184,9 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 				levels = len(e.raw) - start
 			}
 		}
+		if c.Type == Int || c.Type == Time || c.Type == Float {
+			e.bounds.add(c.Type, v.Nums[lo:hi], end-at)
+		}
 		if c.Type == Time && c.Required {
 			out.chunk.First = append(out.chunk.First, v.Nums[lo])
 		}
@@ -191,7 +199,9 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 		lo = hi
 	}
 	e.end()
-	return out, nil
+	var err error
+	out.index, err = e.bounds.marshal(c.Type, column)
+	return out, err
 }
 
 // parquet returns the encoding's number in Parquet.

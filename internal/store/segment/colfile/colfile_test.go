@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -600,7 +601,8 @@ func TestFewRows(t *testing.T) {
 					t.Fatal(err)
 				}
 				for range 10 {
-					rows := []int{rnd.IntN(g.PageLen(p)), rnd.IntN(g.PageLen(p))}
+					rows := rnd.Perm(g.PageLen(p))[:min(g.PageLen(p), 1+rnd.IntN(3)*rnd.IntN(50))]
+					slices.Sort(rows)
 					has, err := f.ReadPageFor(g, c, p, rows, &some)
 					if err != nil {
 						t.Fatal(err)

@@ -47,6 +47,8 @@ type logsResults struct {
 	Results    []logsRow
 	NextToken  string
 	Statistics struct{ RecordsMatched, RecordsScanned, BytesScanned float64 }
+	// ErrorMessage tells why there is no result.
+	ErrorMessage string
 }
 
 // pollEvery is how often a running query is asked for.
@@ -90,7 +92,10 @@ func (c *logsCmd) run(ctx context.Context, client awsClient, out, notes io.Write
 		}
 	}
 	if res.Status != "Complete" {
-		return fmt.Errorf("the query ended as %s; the server's log says why", res.Status)
+		if res.ErrorMessage == "" {
+			return fmt.Errorf("the query ended as %s", res.Status)
+		}
+		return fmt.Errorf("the query ended as %s: %s", res.Status, res.ErrorMessage)
 	}
 	rows := res.Results
 	for res.NextToken != "" {

@@ -516,7 +516,7 @@ func (s *Server) findAnomalies(ctx context.Context, d defined[detectorObject], g
 	if where != nil {
 		plan.Stages = append([]query.Stage{query.Filter{Where: where}}, plan.Stages...)
 	}
-	res, err := s.query(ctx, d.Environment, plan)
+	res, err := s.query(ctx, d.Environment, plan, nil)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package cwlogs
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -82,11 +81,6 @@ func (s *Server) putDestination(ctx context.Context, r *awsapi.Request, in putDe
 	return out, nil
 }
 
-// destinationResource names a destination in the table of tags.
-func destinationResource(environment, name string) string {
-	return "logs-destination/" + environment + "/" + name
-}
-
 type putDestinationPolicyInput struct {
 	DestinationName string `json:"destinationName"`
 	AccessPolicy    string `json:"accessPolicy"`
@@ -154,12 +148,7 @@ func (s *Server) deleteDestination(ctx context.Context, r *awsapi.Request, in de
 	if err := s.remove(ctx, r.Caller.Environment, kindDestination, "", in.DestinationName, errNoDestination); err != nil {
 		return none{}, err
 	}
-	resource := destinationResource(r.Caller.Environment, in.DestinationName)
-	tags, err := s.cfg.Meta.Tags(ctx, resource)
-	if err != nil {
-		return none{}, err
-	}
-	return none{}, s.cfg.Meta.DeleteTags(ctx, resource, slices.Collect(maps.Keys(tags))...)
+	return none{}, s.cfg.Meta.DeleteAllTags(ctx, destinationResource(r.Caller.Environment, in.DestinationName))
 }
 
 const maxResourcePolicies = 10

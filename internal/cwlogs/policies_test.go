@@ -194,8 +194,73 @@ func TestDataSources(t *testing.T) {
 	if out.AggregateLogGroupSummaries == nil || len(out.AggregateLogGroupSummaries) != 0 {
 		t.Errorf("%v", out)
 	}
+	for name, tags := range map[string]string{
+		"flow-a": `,"tags":{"cw:datasource:name":"amazon_vpc","cw:datasource:type":"flow"}`, "flow-b": `,"tags":{"cw:datasource:name":"amazon_vpc","cw:datasource:type":"flow"}`,
+		"shop": `,"tags":{"cw:datasource:name":"shop"}`, "rare": `,"logGroupClass":"INFREQUENT_ACCESS","tags":{"cw:datasource:name":"shop","cw:datasource:type":"orders"}`, "plain": "",
+	} {
+		r.call("CreateLogGroup", fmt.Sprintf(`{"logGroupName":%q%s}`, name, tags), nil)
+		r.stream(name, "s")
+		r.put(name, "s", inEvent{now(), fmt.Sprintf(`{"name":%q,"n":1}`, name)}, inEvent{now(), `{"n":1.5}`}, inEvent{now(), `{"ok":true}`})
+	}
+	ask := func(source, rest string) string {
+		rows, _ := r.query(`{` + anyTime + `,"queryString":` + encode(t, "SOURCE "+source+" | filter ispresent(name) | "+rest) + `}`)
+		return rows
+	}
+	for source, want := range map[string]string{
+		`dataSource(["amazon_vpc.flow"])`:                              "name=flow-a\nname=flow-b",
+		`dataSource(["amazon_vpc"]) logGroups(namePrefix: ["flow-b"])`: "name=flow-b",
+		`dataSource(["amazon_vpc.flow", "shop"])`:                      "name=flow-a\nname=flow-b\nname=shop",
+		`dataSource(["shop"]) logGroups(class: ["INFREQUENT_ACCESS"])`: "name=rare",
+		`dataSource(["shop.orders"])`:                                  "",
+		`dataSource(["flow"])`:                                         "",
+		`logGroups()`:                                                  "name=flow-a\nname=flow-b\nname=plain\nname=shop",
+	} {
+		if got := ask(source, "display name | sort name"); got != want {
+			t.Errorf("%s: %q, want %q", source, got, want)
+		}
+	}
+	if got := ask("logGroups()", "stats count(*) as n by @data_source_name as source, @data_source_type as kind | sort source"); got != "source=amazon_vpc kind=flow n=2\nsource=shop n=1\nn=1" {
+		t.Errorf("fields of data sources: %q", got)
+	}
+	var listed struct {
+		LogGroups []struct{ LogGroupName string }
+	}
+	r.call("ListLogGroups", `{"dataSources":[{"name":"amazon*","type":"flow"},{"name":"other"}]}`, &listed)
+	if got := fmt.Sprint(listed.LogGroups); got != "[{flow-a} {flow-b}]" {
+		t.Errorf("groups %s", got)
+	}
+	r.call("ListLogGroups", `{"dataSources":[{"name":"shop"}]}`, &listed)
+	if got := fmt.Sprint(listed.LogGroups); got != "[{rare} {shop}]" {
+		t.Errorf("groups %s", got)
+	}
+	var sums struct {
+		AggregateLogGroupSummaries []struct {
+			LogGroupCount       int
+			GroupingIdentifiers []struct{ Key, Value string }
+		}
+		NextToken string
+	}
+	r.call("ListAggregateLogGroupSummaries", `{"groupBy":"DATA_SOURCE_NAME_AND_TYPE","limit":2}`, &sums)
+	if got := fmt.Sprint(sums.AggregateLogGroupSummaries); got != "[{2 [{dataSource.Name amazon_vpc} {dataSource.Type flow}]} {1 [{dataSource.Name shop} {dataSource.Type }]}]" {
+		t.Errorf("summaries %s", got)
+	}
+	r.call("ListAggregateLogGroupSummaries", `{"groupBy":"DATA_SOURCE_NAME_AND_TYPE","limit":2,"nextToken":"`+sums.NextToken+`"}`, &sums)
+	if got := fmt.Sprint(sums.AggregateLogGroupSummaries); got != "[{1 [{dataSource.Name shop} {dataSource.Type orders}]}]" {
+		t.Errorf("summaries %s", got)
+	}
+	var fields struct {
+		LogFields []struct {
+			LogFieldName string
+			LogFieldType struct{ Type string }
+		}
+	}
+	r.call("GetLogFields", `{"dataSourceName":"amazon_vpc","dataSourceType":"flow"}`, &fields)
+	if got := fmt.Sprint(fields.LogFields); got != "[{@message {string}} {n {double}} {name {string}} {ok {boolean}}]" {
+		t.Errorf("fields %s", got)
+	}
+	r.refused("ListLogGroups", `{"dataSources":[{"type":"flow"}]}`, "InvalidParameterException", "1 validation error detected: Value null at 'dataSources.member.name'")
 	r.refused("ListAggregateLogGroupSummaries", `{"groupBy":"X"}`, "InvalidParameterException", "1 validation error detected: Value 'X' at 'groupBy' failed")
-	r.refused("GetLogFields", `{"dataSourceName":"amazon_vpc","dataSourceType":"flow"}`, "ResourceNotFoundException", "The specified data source does not exist")
+	r.refused("GetLogFields", `{"dataSourceName":"amazon_vpc","dataSourceType":"x"}`, "ResourceNotFoundException", "The specified data source does not exist")
 	r.refused("GetLogObject", `{"logObjectPointer":"x"}`, "ResourceNotFoundException", "The specified log object does not exist")
 }
 

@@ -71,7 +71,12 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 	if q, err = snap.traceSets(ctx, q, &stats); err != nil {
 		return nil, err
 	}
-	res, err := newScan(snap, q, newPlan(q)).run(ctx, &stats)
+	sc := newScan(snap, q, newPlan(q))
+	if q.Progress != nil {
+		sc.watched = &watched{}
+		defer q.Progress.Begin(sc.look)()
+	}
+	res, err := sc.run(ctx, &stats)
 	if err != nil {
 		return nil, err
 	}
@@ -169,10 +174,12 @@ type scan struct {
 	wanted      func(event.DatasetID) bool
 	units       []*unit
 	read        map[*file]*atomic.Bool
+	watched     *watched // nil when nobody looks at the run
 }
 
 // worker is one of the goroutines of a scan.
 type worker struct {
+	mu      sync.Mutex // see watched
 	s       scanner
 	keep    bitmap
 	stats   query.Stats
@@ -331,7 +338,11 @@ func (sc *scan) leading(ctx context.Context, stats *query.Stats) (*query.Result,
 	if err != nil {
 		return nil, err
 	}
-	list := merge(sc.plan.top, all)
+	return sc.lead(ctx, merge(sc.plan.top, all), stats)
+}
+
+// lead reads the rows of a list of leaders, and takes them through the tail.
+func (sc *scan) lead(ctx context.Context, list []leader, stats *query.Stats) (*query.Result, error) {
 	rows, err := sc.fetch(ctx, list, stats)
 	if err != nil {
 		return nil, err
@@ -421,7 +432,10 @@ func (sc *scan) eachUnit(ctx context.Context, stats *query.Stats, begin func(*wo
 	work := func() {
 		w := &worker{s: scanner{dicts: sc.snap.dicts}, keep: make(bitmap, colfile.PageRows/64)}
 		begin(w)
+		sc.watched.enter(w)
+		defer sc.watched.leave(w)
 		for !stop.Load() {
+			sc.watched.pause(w)
 			at := int(next.Add(1) - 1)
 			if at >= len(sc.units) {
 				break
@@ -439,6 +453,7 @@ func (sc *scan) eachUnit(ctx context.Context, stats *query.Stats, begin func(*wo
 			}
 		}
 		w.stats.BytesScanned += w.s.bytes
+		w.s.bytes = 0
 		mu.Lock()
 		stats.Add(w.stats)
 		mu.Unlock()
@@ -506,6 +521,7 @@ func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, 
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
+		sc.watched.pause(w)
 		within, all := sc.within(u, p)
 		if !within {
 			continue

@@ -109,3 +109,39 @@ func (s *Server) InsightsOf(ctx context.Context, group string) ([]string, error)
 	}
 	return out, err
 }
+
+// HintOf returns the hint of a filter as text, empty when there is none.
+func (s *Server) HintOf(ctx context.Context, filter string) string {
+	t := s.console()
+	where, err := s.compile(ctx, t, filter)
+	if err != nil {
+		return err.Error()
+	}
+	hint, err := s.hintOf(ctx, t, where)
+	switch {
+	case err != nil:
+		return err.Error()
+	case hint == nil:
+		return ""
+	}
+	return hint.String()
+}
+
+// IDsOfWhole lists the traces of a range of a type that satisfy a filter, by traces that are read in
+// full.
+func (s *Server) IDsOfWhole(ctx context.Context, kind string, in SummariesInput) ([]string, error) {
+	t := s.console()
+	where, err := s.compile(ctx, t, in.Filter)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	var stats query.Stats
+	err = s.scan(ctx, t, traceRange{kind: rangeType(kind), from: in.From, to: in.To}, nil, &stats, func(tr *trace) bool {
+		if query.Holds(where, tr.row(t.account)) {
+			out = append(out, tr.id.XRay())
+		}
+		return true
+	})
+	return out, err
+}

@@ -9,6 +9,11 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
+var (
+	BadNameRune  = badNameRune
+	BadNameRunes = badNameRunes
+)
+
 // Expire stores the documents in progress that are overdue at a time.
 func (s *Server) Expire(ctx context.Context, now time.Time) error { return s.expire(ctx, now) }
 

@@ -3,13 +3,18 @@ package xray_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/trefoil-o11y/trefoil/internal/event"
+	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/xray"
 )
 
@@ -163,5 +168,131 @@ func TestHints(t *testing.T) {
 	// The rarer of two is taken.
 	if h := f.server.HintOf(t.Context(), `service("cart") AND annotation[app.user] = "ann" AND http.method = "GET"`); !strings.Contains(h, "app.user") || strings.Contains(h, "cart") {
 		t.Errorf("hint %s", h)
+	}
+}
+
+// TestHintsOfEachField stores traces of one span or segment each, and looks each up by what one of
+// its fields becomes.
+func TestHintsOfEachField(t *testing.T) {
+	f := start(t, t.TempDir())
+	m := newMaker(t, f, 1, 1)
+	type fields map[string]any
+	for i, x := range []struct {
+		span    fields // of a span, else a segment
+		segment string
+		filter  string
+	}{
+		{fields{"http.url": "http://a.example/one"}, "", `http.url = "http://a.example/one"`},
+		{fields{"url.full": "http://b.example/two"}, "", `http.url ENDSWITH "example/two"`},
+		{fields{"http.method": "GET", "http.target": "/three/4"}, "", `http.url = "/three/4"`},
+		{fields{"http.method": "GET", "url.path": "/five", "url.query": "x=6"}, "", `http.url CONTAINS "ive?x="`},
+		{fields{"http.method": "GET", "http.route": "seven/{id}", "http.host": "c.example"}, "", `http.url = "http://c.exampleseven/{id}"`},
+		{fields{"http.method": "GET", "request.path": "/eight", "request.host": "d.example"}, "", `http.url BEGINSWITH "http://d.example/e"`},
+		{fields{"http.method": "GET", "url.path": "/nine", "server.address": "e.example", "server.port": "99", "url.scheme": "https"}, "", `http.url CONTAINS "https://e.example:99/nin"`},
+		{fields{"http.method": "GET", "http.target": "/ten", "net.peer.name": "::9", "net.peer.port": 77}, "", `http.url CONTAINS "[::9]:77/t"`},
+		{fields{"http.method": "GET", "http.server_name": "f.example"}, "", `http.url CONTAINS "f.example"`},
+		{fields{"http.method": "GET", "net.host.name": "g.example", "net.host.port": 123}, "", `http.url ENDSWITH "g.example:123"`},
+		{fields{"http.method": "PATCH"}, "", `http.method = "PATCH"`},
+		{fields{"http.request.method": "HEAD"}, "", `http.method = "HEAD"`},
+		{fields{"http.method": "GET", "http.user_agent": "one/1"}, "", `http.useragent BEGINSWITH "one"`},
+		{fields{"http.method": "GET", "user_agent.original": "two/2"}, "", `http.useragent = "two/2"`},
+		{fields{"http.method": "GET", "http.client_ip": "1.1.1.1"}, "", `http.clientip = "1.1.1.1"`},
+		{fields{"http.method": "GET", "client.address": "2.1.1.1"}, "", `http.clientip = "2.1.1.1"`},
+		{fields{"http.method": "GET", "net.sock.peer.addr": "3.1.1.1"}, "", `http.clientip = "3.1.1.1"`},
+		{fields{"http.method": "GET", "net.peer.ip": "4.1.1.1"}, "", `http.clientip = "4.1.1.1"`},
+		{fields{"http.method": "GET", "network.peer.address": "5.1.1.1"}, "", `http.clientip = "5.1.1.1"`},
+		{fields{"http.status_code": 418}, "", `http.status = 418`},
+		{fields{"http.response.status_code": 419.5}, "", `http.status = 419`},
+		{fields{"response.status_code": "420"}, "", `http.status = 420 error`},
+		{fields{"status_code": 2}, "", `fault`},
+		{fields{"error": "true"}, "", `service("front") { fault }`},
+		{fields{"http.status_code": "599"}, "", `fault http.status > 598`},
+		{fields{"http.status_code": 429.5}, "", `throttle`},
+		{fields{"enduser.id": 12}, "", `user = "12"`},
+		{fields{"enduser.id": "u13"}, "", `user`},
+		{fields{"cloud.platform": "aws_ec2", "host.id": "i-14"}, "", `instance.id = "i-14"`},
+		{fields{"cloud.platform": "aws_eks", "cloud.availability_zone": "z15"}, "", `availabilityzone = "z15" AND type = "AWS::EKS::Container"`},
+		{fields{"duration_ms": 77777.6}, "", `responsetime = 77.778`},
+		{fields{"app.x/y": true}, "", `annotation.app_x_y`},
+		{fields{"app.n": 3.5}, "", `annotation[app.n] > 3.4`},
+		{fields{"aws.local.service": "n16"}, "", `name = "n16"`},
+		{fields{"service.name": "n(1)7*"}, "", `name = "n17"`},
+		{fields{"service.name": "", "name": "n17b"}, "", `name = "n17b"`},
+		{fields{"service.name": "", "service_name": "n18"}, "", `service("n18") { ok }`},
+		{fields{"span.kind": "internal", "rpc.service": "n19"}, "", `name = "n19"`},
+		{fields{"span.kind": "producer", "peer.service": "n20"}, "", `name = "n20"`},
+		{fields{"span.kind": "producer", "aws.service": "n21"}, "", `name ENDSWITH "21"`},
+		{fields{"span.kind": "producer", "rpc.system": "aws-api", "aws.remote.service": "AWS.SDK.n22"}, "", `name = "n22"`},
+		{fields{"span.kind": "producer", "rpc.system": "aws-api", "aws.remote.service": "AWS::n23"}, "", `name BEGINSWITH "n23"`},
+		{fields{"span.kind": "producer", "http.host": "n24"}, "", `name = "n24"`},
+		{fields{"span.kind": "producer", "net.peer.name": "n25"}, "", `name = "n25"`},
+		{fields{"span.kind": "producer", "server.address": "n26"}, "", `name = "n26"`},
+		{fields{"span.kind": "internal", "db.name": "d?27", "db.connection_string": "jdbc:mysql://h:1/d"}, "", `name = "d27@h"`},
+		{fields{"span.kind": "internal", "db.namespace": "d28", "db.connection_string": "mysql://h28:1/d"}, "", `name CONTAINS "@h28"`},
+		{fields{"span.kind": "internal", "rpc.service": "n29" + strings.Repeat("x", 300)}, "", `name = "n29` + strings.Repeat("x", 197) + `"`},
+		{fields{"span.kind": "internal", "rpc.service": "n30" + strings.Repeat("y", 300)}, "", `name BEGINSWITH "n30" name ENDSWITH "yyyy"`},
+		{nil, `"name":"n31"`, `name = "n31"`},
+		{nil, `"name":"s","user":"u32"`, `user = "u32"`},
+		{nil, `"name":"s","origin":"AWS::X33"`, `type = "AWS::X33"`},
+		{nil, `"name":"s","resource_arn":"arn:34"`, `resource.arn = "arn:34"`},
+		{nil, `"name":"s","aws":{"ec2":{"instance_id":"i-35","availability_zone":"z35"},"ec2.instance_id":"no"}`, `instance.id = "i-35" OR instance.id = "no"`},
+		{nil, `"name":"s","aws":{"ecs":{"availability_zone":"z36"}}`, `availabilityzone = "z36"`},
+		{nil, `"name":"s","annotations":{"k37":1,"k37":"v37"}`, `annotation.k37 = "v37"`},
+		{nil, `"name":"s","throttle":true`, `service("s") { throttle }`},
+		{nil, `"name":"s","error":true`, `error`},
+		{nil, `"name":"s","fault":true`, `rootcause.fault.entity { name = "s" }`},
+		{nil, `"name":"s","http":{"response":{"status":"438"}}`, `http.status = 438`},
+		{nil, `"name":"s","subsegments":[{"id":"00000000000000ff","name":"DynamoDB","namespace":"aws","start_time":` + fmt.Sprint(base) + `,"end_time":` + fmt.Sprint(base+1) + `,"aws":{"table_name":"t39"}}]`, `service(id(name: "t39", type: "AWS::DynamoDB::Table"))`},
+		{nil, `"name":"s","subsegments":[{"id":"00000000000000ff","name":"SQS","namespace":"aws","start_time":` + fmt.Sprint(base) + `,"end_time":` + fmt.Sprint(base+1) + `,"aws":{"queue_url":"https://q/1/q40"}}]`, `edge("s", "q40")`},
+		{nil, `"name":"s","subsegments":[{"id":"00000000000000ff","name":"S3","namespace":"aws","start_time":` + fmt.Sprint(base) + `,"end_time":` + fmt.Sprint(base+1) + `,"aws":{"bucket_name":"b41"}}]`, `service("b41")`},
+		{nil, `"name":"s","subsegments":[{"id":"00000000000000ff","name":"Lambda","namespace":"aws","start_time":` + fmt.Sprint(base) + `,"end_time":` + fmt.Sprint(base+1) + `,"aws":{"function_name":"f42"}}]`, `service("f42")`},
+		{nil, `"name":"s","subsegments":[{"id":"00000000000000ff","name":"Mail43","namespace":"aws","start_time":` + fmt.Sprint(base) + `,"end_time":` + fmt.Sprint(base+1) + `}]`, `service(id(type: "AWS::Mail43"))`},
+	} {
+		id := fmt.Sprintf("%08x%024x", base, i+1)
+		if x.span == nil {
+			f.put(t, fmt.Sprintf(`{"id":"%016x","trace_id":"1-%s-%s","start_time":%d,"end_time":%d,%s}`, i+1, id[:8], id[8:], base, base+1, x.segment))
+		} else {
+			h := event.Header{Time: base * 1e9, Ingested: time.Now().UnixNano(), Dataset: m.ds[0], Span: event.SpanID{7: 1}}
+			var err error
+			if h.Trace, err = event.ParseTraceID(id); err != nil {
+				t.Fatal(err)
+			}
+			m.b.Add(h)
+			all := fields{"name": fmt.Sprint("GET x", i), "span.kind": "server", "service.name": "front", "duration_ms": 5}
+			maps.Copy(all, x.span)
+			for name, v := range all {
+				switch v := v.(type) {
+				case string:
+					m.b.SetString(name, v)
+				case int:
+					m.b.SetInt(name, int64(v))
+				case float64:
+					m.b.SetFloat(name, v)
+				case bool:
+					m.b.SetBool(name, v)
+				}
+			}
+			if err := f.queue.Append(t.Context(), ingest.OTLP, m.b.Batch()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hint := f.server.HintOf(t.Context(), x.filter)
+		page, err := f.server.Summaries(t.Context(), xray.SummariesInput{From: time.Unix(base-10, 0), To: time.Unix(base+10, 0), Filter: x.filter, Limit: 100})
+		if err != nil {
+			t.Fatalf("%s: %v", x.filter, err)
+		}
+		found := slices.ContainsFunc(page.Traces, func(s xray.Summary) bool { return s.ID.String() == id })
+		if !found || hint == "" || page.Seen >= 30 {
+			t.Errorf("%v %s: %s: found is %t, %d traces read by the hint %s", x.span, x.segment, x.filter, found, page.Seen, hint)
+		}
+	}
+}
+
+// TestBadNameRunes compares the two forms of what names are cleaned of.
+func TestBadNameRunes(t *testing.T) {
+	for r := range rune(utf8.MaxRune + 1) {
+		if s := string(r); xray.BadNameRunes.MatchString(s) != xray.BadNameRune([]rune(s)[0]) {
+			t.Errorf("%q", r)
+		}
 	}
 }

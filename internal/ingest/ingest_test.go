@@ -105,13 +105,13 @@ func (g *gate) Append(ctx context.Context, b []*event.Batch) error {
 
 func TestOverloadIsRefused(t *testing.T) {
 	g := &gate{open: make(chan struct{})}
-	q, s, stop := start(t, func(s store.Store) store.Store { g.Store = s; return g }, &ingest.Options{MaxPendingBytes: 10_000})
+	q, s, stop := start(t, func(s store.Store) store.Store { g.Store = s; return g }, &ingest.Options{MaxPendingBytes: int64(10 * batch(10).Bytes())})
 	results := make(chan error, 200)
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() { results <- q.Append(context.Background(), ingest.Logs, batch(10)) })
 	}
-	// At most 10 batches of 960 bytes fit; the others are refused at once.
+	// At most 10 batches fit; the others are refused at once.
 	for range 190 {
 		if err := <-results; !errors.Is(err, ingest.ErrOverloaded) {
 			t.Fatalf("Append = %v, want ErrOverloaded", err)

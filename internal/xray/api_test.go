@@ -214,7 +214,7 @@ func TestSmallOperations(t *testing.T) {
 	f.expect(t, "/UpdateIndexingRule", `{"Name":"x","Rule":{"Probabilistic":{"DesiredSamplingPercentage":10}}}`, "ResourceNotFoundException")
 	f.expect(t, "/UpdateIndexingRule", `{"Name":"Default","Rule":{}}`, invalid)
 
-	doc := `"PolicyDocument":"{\"Statement\":[]}"`
+	doc := `"PolicyDocument":"{\"Statement\":{\"Effect\":\"Allow\",\"Principal\":\"*\",\"Action\":\"xray:*\",\"Resource\":\"*\"}}"`
 	if p := f.expect(t, "/PutResourcePolicy", `{"PolicyName":"p",`+doc+`,"PolicyRevisionId":"0"}`, "")["ResourcePolicy"].(map[string]any); p["PolicyRevisionId"] != "1" {
 		t.Errorf("policy %v", p)
 	}

@@ -2,6 +2,7 @@ package xray
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -48,7 +49,7 @@ func appendPart(b *event.Builder, d *document, h event.Header, parent event.Span
 	}
 	var space [64]byte
 	fields := func(prefix string, list []event.Field) {
-		for _, f := range list {
+		for _, f := range slices.Backward(list) { // of two with one name the first counts, see fieldText
 			name := append(append(space[:0], prefix...), f.Name...)
 			b.Set(jsonscan.Lend(name), f.Value) // which copies it
 		}

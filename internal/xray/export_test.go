@@ -9,6 +9,11 @@ import (
 	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
+var (
+	BadNameRune  = badNameRune
+	BadNameRunes = badNameRunes
+)
+
 // Expire stores the documents in progress that are overdue at a time.
 func (s *Server) Expire(ctx context.Context, now time.Time) error { return s.expire(ctx, now) }
 
@@ -107,5 +112,41 @@ func (s *Server) InsightsOf(ctx context.Context, group string) ([]string, error)
 	for _, i := range list {
 		out = append(out, i.ID)
 	}
+	return out, err
+}
+
+// HintOf returns the hint of a filter as text, empty when there is none.
+func (s *Server) HintOf(ctx context.Context, filter string) string {
+	t := s.console()
+	where, err := s.compile(ctx, t, filter)
+	if err != nil {
+		return err.Error()
+	}
+	hint, err := s.hintOf(ctx, t, where)
+	switch {
+	case err != nil:
+		return err.Error()
+	case hint == nil:
+		return ""
+	}
+	return hint.String()
+}
+
+// IDsOfWhole lists the traces of a range of a type that satisfy a filter, by traces that are read in
+// full.
+func (s *Server) IDsOfWhole(ctx context.Context, kind string, in SummariesInput) ([]string, error) {
+	t := s.console()
+	where, err := s.compile(ctx, t, in.Filter)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	var stats query.Stats
+	err = s.scan(ctx, t, traceRange{kind: rangeType(kind), from: in.From, to: in.To}, nil, &stats, func(tr *trace) bool {
+		if query.Holds(where, tr.row(t.account)) {
+			out = append(out, tr.id.XRay())
+		}
+		return true
+	})
 	return out, err
 }

@@ -113,3 +113,20 @@ func FuzzMinute(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPolicy evaluates arbitrary resource policies.
+func FuzzPolicy(f *testing.F) {
+	f.Add(`{"Version":"2012-10-17","Statement":[{"Sid":"a","Effect":"Deny","NotPrincipal":{"AWS":["1"]},"NotAction":"xray:*","Resource":["*"],"Condition":{"StringNotLikeIfExists":{"aws:PrincipalArn":["*",1,true]}}}]}`)
+	f.Add(`{"Statement":{"Effect":"Deny","Principal":"*","Action":"*","NotResource":"arn:aws:xray:*:*:group/*","Condition":{"Null":{"aws:SourceArn":true}}}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		list, err := parsePolicy(text)
+		if err == nil && len(list) == 0 {
+			t.Fatalf("%q: neither a statement nor an error", text)
+		}
+		for _, s := range list {
+			if denied := (policyCaller{Account: "000000000000"}).deniedBy(s); denied && !s.deny {
+				t.Fatalf("%q: allowed and denied", text)
+			}
+		}
+	})
+}

@@ -128,8 +128,12 @@ func (s *Server) activeTraces(ctx context.Context, t tenant, from, to time.Time,
 	if err != nil {
 		return err
 	}
+	hint, err := s.hintOf(ctx, t, where)
+	if err != nil {
+		return err
+	}
 	n := 0
-	err = s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hintOf(where), all: true}, nil, stats, func(tr *trace) bool {
+	err = s.scan(ctx, t, traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hint, all: true}, nil, stats, func(tr *trace) bool {
 		if n++; n > maxGraphTraces {
 			return false
 		}

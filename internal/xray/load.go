@@ -178,18 +178,28 @@ func detailOf(where query.Expr) detail {
 // load assembles the traces of ids; those that are not stored are missing from the answer.
 // Zero times search everything.
 func (s *Server) load(ctx context.Context, t tenant, ids []event.TraceID, from, to time.Time, d detail, stats *query.Stats) (map[event.TraceID]*trace, error) {
-	out, err := s.loadAtOnce(ctx, t, ids, from, to, d, stats)
-	if len(ids) < 2 || !errors.Is(err, query.ErrTooLarge) {
-		return out, err
+	out := map[event.TraceID]*trace{}
+	for n := len(ids); len(ids) > 0; {
+		part, loaded, err := s.loadFirst(ctx, t, ids[:min(n, len(ids))], from, to, d, stats)
+		if err != nil {
+			return nil, err
+		}
+		n = loaded
+		maps.Copy(out, part)
+		ids = ids[n:]
 	}
-	// Rows with all their fields are held until the last is read, and some environments have many fields.
-	out, err = s.load(ctx, t, ids[:len(ids)/2], from, to, d, stats)
-	if err != nil {
-		return nil, err
+	return out, nil
+}
+
+// loadFirst is load for as many of ids as can be held at once, and how many these are. Rows with all
+// their fields are held until the last is read, and some environments have many fields.
+func (s *Server) loadFirst(ctx context.Context, t tenant, ids []event.TraceID, from, to time.Time, d detail, stats *query.Stats) (map[event.TraceID]*trace, int, error) {
+	for n := len(ids); ; n /= 2 {
+		out, err := s.loadAtOnce(ctx, t, ids[:n], from, to, d, stats)
+		if n < 2 || !errors.Is(err, query.ErrTooLarge) {
+			return out, n, err
+		}
 	}
-	rest, err := s.load(ctx, t, ids[len(ids)/2:], from, to, d, stats)
-	maps.Copy(out, rest)
-	return out, err
 }
 
 // loadAtOnce is load, with an error for what is too much to be held at once.
@@ -329,22 +339,32 @@ func (c *spanCollector) finish() {
 	}
 }
 
+// nextMost returns how many traces to load at most after some of n could be loaded at once: as many,
+// and then carefully more, since it may have been one large trace.
+func nextMost(most, n, loaded int) int {
+	if loaded < n {
+		return loaded
+	}
+	return most + most/16 + 1
+}
+
 // visitAll assembles the candidates in chunks, in their order, until visit returns false. The
 // range is a hint of where the rest of the traces' rows are.
 func (s *Server) visitAll(ctx context.Context, t tenant, list []candidate, d detail, stats *query.Stats, visit func(*trace) bool) error {
-	for len(list) > 0 {
-		n := chunk(list, d)
+	for most := len(list); len(list) > 0; {
+		n := min(chunk(list, d), most)
 		ids := make([]event.TraceID, n)
 		from, to := list[0].first, list[0].last
 		for i, c := range list[:n] {
 			ids[i] = c.id
 			from, to = min(from, c.first), max(to, c.last)
 		}
-		traces, err := s.load(ctx, t, ids, time.Unix(0, from).Add(-lookback), time.Unix(0, to).Add(lookback), d, stats)
+		traces, loaded, err := s.loadFirst(ctx, t, ids, time.Unix(0, from).Add(-lookback), time.Unix(0, to).Add(lookback), d, stats)
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
+		n, most = loaded, nextMost(most, n, loaded)
+		for _, id := range ids[:n] {
 			if tr := traces[id]; tr != nil && !visit(tr) {
 				return nil
 			}

@@ -404,8 +404,12 @@ func (s *Server) makeMinutes(ctx context.Context, t tenant, run []int64, where q
 	if err != nil {
 		return nil, err
 	}
+	hint, err := s.hintOf(ctx, t, where)
+	if err != nil {
+		return nil, err
+	}
 	from, to := timeOfMinute(run[0]), timeOfMinute(run[len(run)-1]+1)
-	r := traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hintOf(where)}
+	r := traceRange{kind: byEvent, from: from, to: to, detail: detailOf(where), hint: hint}
 	_, err = s.window(ctx, t, r, from, to, nil, nil, stats, func(tr *trace) bool {
 		m := minuteOf(nanos(tr.start))
 		x, ok := out[m]

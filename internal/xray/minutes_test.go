@@ -38,6 +38,8 @@ var makerServices = []string{"front", "cart", "stock", "mail", "db.example.com",
 
 func (m *maker) pick(list ...string) string { return list[m.rnd.IntN(len(list))] }
 
+func (m *maker) pickAny(list ...any) any { return list[m.rnd.IntN(len(list))] }
+
 func (m *maker) chance(percent int) bool { return m.rnd.IntN(100) < percent }
 
 func (m *maker) id() string {
@@ -72,6 +74,13 @@ func (m *maker) request(trace, parent string, at, long float64, service string, 
 	if m.chance(10) {
 		d["aws"] = map[string]any{"account_id": m.pick("111122223333", "123456789012")}
 	}
+	if m.chance(20) {
+		d["user"] = m.pick("ann", "Bob", "5", "ünïcode")
+	}
+	if m.chance(30) {
+		d["http"] = map[string]any{"request": map[string]any{"method": m.pick("GET", "POST"), "url": m.pick("http://example.com/", "https://example.com:8080/carts/7?a=b", "/carts"),
+			"user_agent": m.pick("curl/8", "Mozilla/5.0 (X11)"), "client_ip": m.pick("10.0.0.7", "::1")}, "response": map[string]any{"status": 200 + 100*m.rnd.IntN(4)}}
+	}
 	m.last[trace] = d["id"].(string)
 	var subs []any
 	for range m.rnd.IntN(3) {
@@ -91,6 +100,9 @@ func (m *maker) part(name string, at, long float64) map[string]any {
 		if m.chance(8) {
 			d[f] = true
 		}
+	}
+	if m.chance(30) {
+		d["annotations"] = map[string]any{m.pick("size", "app_user", "gold", "x.y"): m.pickAny("7", 7, 7.5, true, "true", "a_b")}
 	}
 	if m.chance(5) && len(m.ids) > 0 {
 		other := m.ids[m.rnd.IntN(len(m.ids))]
@@ -219,6 +231,40 @@ func (m *maker) row(trace, parent string, at, long float64, kind, service string
 	}
 	if m.chance(10) {
 		m.b.SetBool("error", true)
+	}
+	set("app.user", "ann", "7")
+	set("size", "7", "a_b")
+	if m.chance(20) {
+		m.b.SetInt("app/user", 7)
+		m.b.SetFloat("x.y", 7.5)
+		m.b.SetBool("gold", true)
+	}
+	if m.chance(10) {
+		m.b.SetInt("enduser.id", 5)
+	} else {
+		set("enduser.id", "ann", "Bob", "")
+	}
+	if m.chance(10) {
+		m.b.SetString(m.pick("http.url", "url.full"), m.pick("http://example.com/carts/7", "https://front:8443/"))
+	}
+	if m.chance(10) {
+		m.b.SetString("http.request.method", m.pick("GET", "PUT"))
+		m.b.SetFloat("http.response.status_code", 404.5)
+		set("url.path", "/carts/7", "carts/7")
+		set("url.query", "a=b")
+		set("server.port", "8080", "80")
+		set("url.scheme", "https")
+	}
+	if m.chance(10) {
+		m.b.SetString("user_agent.original", m.pick("curl/8", "Mozilla/5.0 (X11)"))
+		m.b.SetString("client.address", m.pick("10.0.0.7", "::1"))
+	}
+	if m.chance(10) {
+		m.b.SetString("db.name", "ma*in")
+		m.b.SetString("db.connection_string", "jdbc:postgresql://db.example.com:5432/main")
+	}
+	if m.chance(10) {
+		m.b.SetString("rpc.service", m.pick("cart(2)", "sto~ck", strings.Repeat("long", 60)))
 	}
 	if m.chance(10) {
 		log := h

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -249,7 +250,13 @@ func (d *document) oracleReadHTTP(o oracleObject) {
 // readAnnotations keeps scalars in the order of the text.
 func (d *document) oracleReadAnnotations(o oracleObject) {
 	for _, m := range members(o["annotations"]) {
-		if v := oracleScalar(m.value); !v.Missing() {
+		v := oracleScalar(m.value)
+		if v.Missing() {
+			continue
+		}
+		if i := slices.IndexFunc(d.annotations, func(f event.Field) bool { return f.Name == m.name }); i >= 0 {
+			d.annotations[i].Value = v
+		} else {
 			d.annotations = append(d.annotations, event.Field{Name: m.name, Value: v})
 		}
 	}

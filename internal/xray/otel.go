@@ -313,9 +313,12 @@ func (s *otelSpan) failures(o object, e *entity) {
 	}
 }
 
+// platforms are those that spanOrigin knows.
+var platforms = []string{"aws_ec2", "aws_ecs", "aws_eks", "aws_elastic_beanstalk", "aws_app_runner"}
+
 // platformOf is the opposite of spanOrigin.
 func platformOf(origin string) string {
-	for _, p := range []string{"aws_ec2", "aws_ecs", "aws_eks", "aws_elastic_beanstalk", "aws_app_runner"} {
+	for _, p := range platforms {
 		if o := spanOrigin(p, ""); o == origin || p == "aws_ecs" && strings.HasPrefix(origin, "AWS::ECS::") {
 			return p
 		}

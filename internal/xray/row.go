@@ -243,24 +243,28 @@ func (t *trace) annotationsOf(of []*entity) []annotation {
 	return out
 }
 
-// annotationRows gives attributes of spans a second name without the characters that
-// annotation.key can not have.
+// annotationRows gives attributes of spans a second name, see annotationAlias.
 func annotationRows(list []annotation) []query.Row {
 	out := make([]query.Row, len(list))
 	for i, a := range list {
 		alias := event.Value{}
 		if a.attribute {
-			alias = event.String(strings.Map(func(r rune) rune {
-				if r == '_' || r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' {
-					return r
-				}
-				return '_'
-			}, a.Name))
+			alias = event.String(annotationAlias(a.Name))
 		}
 		out[i] = fieldsRow(event.Field{Name: filterexpr.FieldKey, Value: event.String(a.Name)},
 			event.Field{Name: filterexpr.FieldAlias, Value: alias}, event.Field{Name: filterexpr.FieldValue, Value: a.Value})
 	}
 	return out
+}
+
+// annotationAlias puts _ in the place of characters that annotation.key can not have.
+func annotationAlias(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z' {
+			return r
+		}
+		return '_'
+	}, name)
 }
 
 // entityRow is the row of a segment or a call; extra fields come first.

@@ -62,6 +62,12 @@ func timeOf(id event.TraceID, start int64) int64 {
 	return at
 }
 
+// excludes reports whether the time in an id keeps a trace out of the range that begins in [lo, hi].
+func (r traceRange) excludes(id event.TraceID, lo, hi int64) bool {
+	at := id.Seconds() * 1e9
+	return !r.holds(at) && timeOf(id, lo) == at && timeOf(id, hi) == at
+}
+
 func (r traceRange) holds(ns int64) bool { return ns >= r.from.UnixNano() && ns < r.to.UnixNano() }
 
 // contains reports whether a trace is in the range.
@@ -149,6 +155,9 @@ func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time
 		if of != nil {
 			maps.DeleteFunc(ids, func(id event.TraceID, _ int64) bool { _, ok := of[id]; return !ok })
 		}
+		if r.kind == byTraceID {
+			maps.DeleteFunc(ids, func(id event.TraceID, at int64) bool { return r.excludes(id, lo.UnixNano(), min(at, hi.UnixNano())) })
+		}
 		return s.windowOf(ctx, t, r, lo, hi, after, ids, stats, visit)
 	}
 	var where query.Expr
@@ -183,17 +192,19 @@ func (s *Server) window(ctx context.Context, t tenant, r traceRange, lo, hi time
 // They are loaded by these times, so that few are when few are wanted.
 func (s *Server) windowOf(ctx context.Context, t tenant, r traceRange, lo, hi time.Time, after *position, ids map[event.TraceID]int64, stats *query.Stats, visit func(*trace) bool) (more bool, err error) {
 	left := slices.SortedFunc(maps.Keys(ids), func(a, b event.TraceID) int { return newestFirst(ids[a], a, ids[b], b) })
-	most := chunkTraces
+	limit := chunkTraces
 	if r.detail == outline {
-		most = outlineTraces
+		limit = outlineTraces
 	}
+	most := limit
 	var loaded []*trace
 	for n := firstLoaded; len(left) > 0 || len(loaded) > 0; n = min(2*n, most) {
 		n = min(n, len(left))
-		traces, err := s.load(ctx, t, left[:n], lo.Add(-lookback), hi.Add(lookback), r.detail, stats)
+		traces, held, err := s.loadFirst(ctx, t, left[:n], lo.Add(-lookback), hi.Add(lookback), r.detail, stats)
 		if err != nil {
 			return false, err
 		}
+		n, most = held, min(nextMost(most, n, held), limit)
 		left = left[n:]
 		loaded = slices.AppendSeq(loaded, maps.Values(traces))
 		slices.SortFunc(loaded, func(a, b *trace) int { return newestFirst(nanos(a.start), a.id, nanos(b.start), b.id) })

@@ -288,11 +288,34 @@ func (d *document) readHTTP(o object) {
 	}
 }
 
-// readAnnotations keeps scalars in the order of the text.
+// readAnnotations keeps scalars in the order of the text, of several with one name the last.
 func (d *document) readAnnotations(o object) {
+	var at map[string]int
 	for m := range o.object("annotations").members() {
-		if v := m.scalar(); !v.Missing() {
-			d.annotations = append(d.annotations, event.Field{Name: m.name(), Value: v})
+		v := m.scalar()
+		if v.Missing() {
+			continue
+		}
+		i := -1
+		if at != nil {
+			if k, ok := at[m.name()]; ok {
+				i = k
+			}
+		} else {
+			i = slices.IndexFunc(d.annotations, func(f event.Field) bool { return f.Name == m.name() })
+		}
+		if i >= 0 {
+			d.annotations[i].Value = v
+			continue
+		}
+		d.annotations = append(d.annotations, event.Field{Name: m.name(), Value: v})
+		if n := len(d.annotations); at != nil {
+			at[m.name()] = n - 1
+		} else if n > maxAnnotations { // more are not looked through each time
+			at = make(map[string]int, 2*n)
+			for k, f := range d.annotations {
+				at[f.Name] = k
+			}
 		}
 	}
 }

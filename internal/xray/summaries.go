@@ -157,11 +157,14 @@ func (s *Server) getTraceSummaries(ctx context.Context, r *awsapi.Request, in tr
 	}
 	out := &traceSummariesOut{TraceSummaries: []summaryOut{}, ApproximateTime: *in.StartTime}
 	// Those that match are read in full when less was enough to tell.
+	var stats query.Stats
 	if where != nil {
 		rng.detail = detailOf(where)
+		if rng.hint, err = s.hintOf(ctx, t, where); err != nil {
+			return nil, err
+		}
 	}
 	var last *trace
-	var stats query.Stats
 	var matched []candidate
 	err = s.scan(ctx, t, rng, after, &stats, func(tr *trace) bool {
 		if len(out.TraceSummaries)+len(matched) >= pageSummaries || out.TracesProcessedCount >= pageScanned {
@@ -368,7 +371,11 @@ func (s *Server) Summaries(ctx context.Context, in SummariesInput) (SummariesPag
 	var found []*trace // outlines of those that match
 	d := detailOf(where)
 	ids := map[event.TraceID]struct{}{}
-	err = s.scan(ctx, t, traceRange{kind: byEvent, from: in.From, to: in.To, detail: d, hint: hintOf(where)}, after, &page.Stats, func(tr *trace) bool {
+	hint, err := s.hintOf(ctx, t, where)
+	if err != nil {
+		return page, err
+	}
+	err = s.scan(ctx, t, traceRange{kind: byEvent, from: in.From, to: in.To, detail: d, hint: hint}, after, &page.Stats, func(tr *trace) bool {
 		if len(ids) >= limit || page.Seen >= pageScanned {
 			page.NextCursor = position{nanos(last.start), last.id}.token(hash)
 			return false

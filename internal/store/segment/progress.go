@@ -42,15 +42,29 @@ func (o *watched) leave(w *worker) {
 	}
 }
 
+// stop locks all workers at once: what one of them has passed over, another one has something better
+// than.
+func (o *watched) stop() (workers []*worker) {
+	for {
+		o.mu.Lock()
+		all := o.workers
+		o.mu.Unlock()
+		if len(all) == len(workers) {
+			return workers
+		}
+		for _, w := range all[len(workers):] {
+			w.mu.Lock()
+		}
+		workers = all
+	}
+}
+
 // look is what query.Progress.Look returns.
 func (sc *scan) look(ctx context.Context, rows int) (*query.Result, error) {
-	sc.watched.mu.Lock()
-	workers := slices.Clone(sc.watched.workers)
-	sc.watched.mu.Unlock()
+	workers := sc.watched.stop()
 	var stats query.Stats
 	var all []*leaders
 	for _, w := range workers {
-		w.mu.Lock()
 		stats.Add(w.stats)
 		stats.BytesScanned += w.s.bytes
 		if w.leaders != nil && rows > 0 {
@@ -60,6 +74,8 @@ func (sc *scan) look(ctx context.Context, rows int) (*query.Result, error) {
 			}
 			all = append(all, own)
 		}
+	}
+	for _, w := range workers {
 		w.mu.Unlock()
 	}
 	if all == nil {

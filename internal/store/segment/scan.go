@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/store"
@@ -367,35 +369,51 @@ func (sc *scan) fetch(ctx context.Context, list []leader, stats *query.Stats) ([
 		}
 		return cmp.Compare(list[i].row, list[j].row)
 	})
-	s := scanner{dicts: sc.snap.dicts}
+	var runs [][]int // those on one page of one unit
 	for len(order) > 0 {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		first := list[order[0]]
-		page := int(first.row) / colfile.PageRows
-		n := 1
-		for n < len(order) && list[order[n]].unit == first.unit && int(list[order[n]].row)/colfile.PageRows == page {
+		n, first := 1, list[order[0]]
+		for n < len(order) && list[order[n]].unit == first.unit && list[order[n]].row/colfile.PageRows == first.row/colfile.PageRows {
 			n++
 		}
-		if u := sc.units[first.unit]; s.u != u {
-			s.enter(u)
-		}
-		s.turn(page)
-		at := make([]int, n)
-		for k := range at {
-			at[k] = int(list[order[k]].row) % colfile.PageRows
-		}
-		for k, r := range s.rowsOf(at, sc.plan.names, sc.plan.all) {
-			rows[order[k]] = r
-		}
-		if s.err != nil {
-			return nil, s.err
-		}
-		order = order[n:]
+		runs, order = append(runs, order[:n]), order[n:]
 	}
-	stats.BytesScanned += s.bytes
-	return rows, nil
+	var next, bytes atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(runtime.GOMAXPROCS(0), len(runs)) {
+		g.Go(func() error {
+			s := scanner{dicts: sc.snap.dicts}
+			defer func() { bytes.Add(s.bytes) }()
+			for at := int(next.Add(1) - 1); at < len(runs); at = int(next.Add(1) - 1) {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				sc.fetchRun(&s, list, runs[at], rows)
+				if s.err != nil {
+					return s.err
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	stats.BytesScanned += bytes.Load()
+	return rows, err
+}
+
+// fetchRun reads the rows at the places run of list, which are on one page, to the same places of rows.
+func (sc *scan) fetchRun(s *scanner, list []leader, run []int, rows []query.Row) {
+	first := list[run[0]]
+	if u := sc.units[first.unit]; s.u != u {
+		s.enter(u)
+	}
+	s.turn(int(first.row) / colfile.PageRows)
+	at := make([]int, len(run))
+	for k := range at {
+		at[k] = int(list[run[k]].row) % colfile.PageRows
+	}
+	for k, r := range s.rowsOf(at, sc.plan.names, sc.plan.all) {
+		rows[run[k]] = r
+	}
 }
 
 // each calls page for every page with rows for which the plan's filter holds, from several

@@ -272,11 +272,9 @@ func (s *Server) listLogAnomalyDetectors(ctx context.Context, r *awsapi.Request,
 		return out, err
 	}
 	group, _ := identified(in.FilterLogGroupARN)
-	all, err := objects[detectorObject](ctx, s, r.Caller.Environment, kindDetector)
-	if err != nil {
-		return out, err
-	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(d defined[detectorObject]) bool { return in.FilterLogGroupARN != "" && d.Scope != group }), "detectors", in.NextToken, limit)
+	list, next, err := listed(ctx, s, r.Caller.Environment, kindDetector, in.NextToken, limit, func(d defined[detectorObject]) bool {
+		return in.FilterLogGroupARN == "" || d.Scope == group
+	})
 	for _, d := range list {
 		out.AnomalyDetectors = append(out.AnomalyDetectors, rowOfDetector(r, d))
 	}

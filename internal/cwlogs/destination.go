@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
@@ -122,12 +121,9 @@ func (s *Server) describeDestinations(ctx context.Context, r *awsapi.Request, in
 	if err := c.err(); err != nil {
 		return out, err
 	}
-	all, err := objects[destinationObject](ctx, s, r.Caller.Environment, kindDestination)
-	if err != nil {
-		return out, err
-	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(d defined[destinationObject]) bool { return !strings.HasPrefix(d.Name, in.DestinationNamePrefix) }),
-		"destinations", in.NextToken, limit)
+	list, next, err := listed(ctx, s, r.Caller.Environment, kindDestination, in.NextToken, limit, func(d defined[destinationObject]) bool {
+		return strings.HasPrefix(d.Name, in.DestinationNamePrefix)
+	})
 	for _, d := range list {
 		out.Destinations = append(out.Destinations, rowOfDestination(r, d))
 	}
@@ -252,10 +248,6 @@ func (s *Server) describeResourcePolicies(ctx context.Context, r *awsapi.Request
 	if err := c.err(); err != nil {
 		return out, err
 	}
-	all, err := objects[resourcePolicyObject](ctx, s, r.Caller.Environment, kindResourcePolicy)
-	if err != nil {
-		return out, err
-	}
 	wanted := in.PolicyScope
 	if wanted == "" {
 		wanted = "ACCOUNT"
@@ -263,9 +255,9 @@ func (s *Server) describeResourcePolicies(ctx context.Context, r *awsapi.Request
 			wanted = "RESOURCE"
 		}
 	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(d defined[resourcePolicyObject]) bool {
-		return (wanted == "RESOURCE") != (d.Scope != "") || in.ResourceARN != "" && d.is.ResourceARN != in.ResourceARN
-	}), "resource-policies", in.NextToken, limit)
+	list, next, err := listed(ctx, s, r.Caller.Environment, kindResourcePolicy, in.NextToken, limit, func(d defined[resourcePolicyObject]) bool {
+		return (wanted == "RESOURCE") == (d.Scope != "") && (in.ResourceARN == "" || d.is.ResourceARN == in.ResourceARN)
+	})
 	for _, d := range list {
 		out.ResourcePolicies = append(out.ResourcePolicies, rowOfPolicy(d))
 	}

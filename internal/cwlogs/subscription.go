@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -240,13 +239,9 @@ func (s *Server) describeSubscriptionFilters(ctx context.Context, r *awsapi.Requ
 	if err != nil {
 		return out, err
 	}
-	all, err := objects[storedSubscription](ctx, s, g.Environment, kindSubscriptionFilter)
-	if err != nil {
-		return out, err
-	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(o defined[storedSubscription]) bool {
-		return o.Scope != g.Name || !strings.HasPrefix(o.Name, in.FilterNamePrefix)
-	}), "subscriptions", in.NextToken, limit)
+	list, next, err := listed(ctx, s, g.Environment, kindSubscriptionFilter, in.NextToken, limit, func(o defined[storedSubscription]) bool {
+		return o.Scope == g.Name && strings.HasPrefix(o.Name, in.FilterNamePrefix)
+	})
 	for _, o := range list {
 		out.SubscriptionFilters = append(out.SubscriptionFilters, subscriptionRow{o.Name, o.Scope, o.Created.UnixMilli(), o.is.subscriptionObject})
 	}

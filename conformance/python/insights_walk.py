@@ -209,8 +209,11 @@ equal("rows of all pages", rows, 10_000)
 tables = client.describe_lookup_tables()["lookupTables"]
 equal("lookup tables", [(t["lookupTableName"], t["recordsCount"]) for t in tables], [("nets", 3), ("users", 3)])
 made = client.create_scheduled_query(
-    name="hourly", queryLanguage="CWLI", queryString="stats count(*) by level", logGroupIdentifiers=["app"], scheduleExpression="cron(0 * * * ? *)", executionRoleArn="arn:aws:iam::000000000000:role/r"
+    name="hourly", queryLanguage="CWLI", queryString="stats count(*) by level", logGroupIdentifiers=["app"], scheduleExpression="cron(0 * * * ? *)", executionRoleArn="arn:aws:iam::000000000000:role/r",
+    tags={"team": "red"},
 )
+client.tag_resource(resourceArn=made["scheduledQueryArn"], tags={"more": "1"})
+equal("tags", client.list_tags_for_resource(resourceArn=made["scheduledQueryArn"])["tags"], {"team": "red", "more": "1"})
 equal("scheduled query", client.get_scheduled_query(identifier=made["scheduledQueryArn"])["name"], "hourly")
 equal("history", client.get_scheduled_query_history(identifier="hourly", startTime=0, endTime=TO + 86_400)["triggerHistory"], [])
 client.delete_scheduled_query(identifier="hourly")

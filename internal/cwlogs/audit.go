@@ -57,7 +57,7 @@ func (m *masker) audit(resource string, events []inputLogEvent, now time.Time) a
 		for _, a := range m.audits {
 			f := finding{AuditTimestamp: now.UTC().Format(time.RFC3339), ResourceARN: resource}
 			for _, d := range a.detectors {
-				if id := d.find(message); id.Count > 0 {
+				if id := d.report(message); id.Count > 0 {
 					f.DataIdentifiers = append(f.DataIdentifiers, id)
 				}
 			}
@@ -76,21 +76,15 @@ func (m *masker) audit(resource string, events []inputLogEvent, now time.Time) a
 	return out
 }
 
-// find returns where a message has what the detector is for.
-func (d *detector) find(message string) foundIdentifier {
-	out := foundIdentifier{Name: d.name}
+// report lists where a message has what the detector is for.
+func (d *detector) report(message string) foundIdentifier {
+	places := d.find(message)
+	out := foundIdentifier{Name: d.name, Count: len(places)}
 	chars, bytes := 0, 0 // characters in front of a place in bytes
-	for _, at := range d.re.FindAllStringIndex(message, -1) {
-		match := message[at[0]:at[1]]
-		if d.holds != nil && !d.holds(match) {
-			continue
-		}
-		if out.Count++; out.Count > maxDetections {
-			continue
-		}
+	for _, at := range places[:min(len(places), maxDetections)] {
 		chars += utf8.RuneCountInString(message[bytes:at[0]])
 		bytes = at[0]
-		out.Detections = append(out.Detections, detection{chars + 1, chars + utf8.RuneCountInString(match)})
+		out.Detections = append(out.Detections, detection{chars + 1, chars + utf8.RuneCountInString(message[at[0]:at[1]])})
 	}
 	return out
 }

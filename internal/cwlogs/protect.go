@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -32,16 +33,96 @@ type detector struct {
 	name  string
 	re    *regexp.Regexp
 	holds func(match string) bool
+	// may, unless it is nil, says quickly that a text has nothing that the expression matches.
+	may func(text string) bool
+}
+
+// find returns the places of what the detector is for.
+func (d *detector) find(text string) [][]int {
+	if d.may != nil && !d.may(text) {
+		return nil
+	}
+	places := d.re.FindAllStringIndex(text, -1)
+	if d.holds != nil {
+		places = slices.DeleteFunc(places, func(at []int) bool { return !d.holds(text[at[0]:at[1]]) })
+	}
+	return places
 }
 
 // managed are the data identifiers of AWS that are known here.
 var managed = map[string]detector{
-	"EmailAddress":     {re: regexp.MustCompile(`[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}`)},
-	"IpAddress":        {re: regexp.MustCompile(`\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b|\b(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b`)},
-	"CreditCardNumber": {re: regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`), holds: luhn},
-	"AwsSecretKey":     {re: regexp.MustCompile(`\b[A-Za-z0-9/+]{40}\b`), holds: mixed},
-	"PhoneNumber-US":   {re: regexp.MustCompile(`(?:\+1[ .\-]?)?(?:\(\d{3}\) ?|\b\d{3}[ .\-])\d{3}[ .\-]\d{4}\b`)},
-	"Ssn-US":           {re: regexp.MustCompile(`\b\d{3}-\d{2}-\d{4}\b`)},
+	"EmailAddress": {re: regexp.MustCompile(`[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}`), may: func(s string) bool { return strings.Contains(s, "@") }},
+	"IpAddress": {
+		re:  regexp.MustCompile(`\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b|\b(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b`),
+		may: func(s string) bool { return between(s, '.', isDigit) >= 3 || between(s, ':', isHex) >= 7 },
+	},
+	"CreditCardNumber": {re: regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`), holds: luhn, may: func(s string) bool { return digitRun(s) >= 13 }},
+	"AwsSecretKey":     {re: regexp.MustCompile(`\b[A-Za-z0-9/+]{40}\b`), holds: mixed, may: func(s string) bool { return keyRun(s) >= 40 }},
+	"PhoneNumber-US":   {re: regexp.MustCompile(`(?:\+1[ .\-]?)?(?:\(\d{3}\) ?|\b\d{3}[ .\-])\d{3}[ .\-]\d{4}\b`), may: func(s string) bool { return parted(s, 3, 4) }},
+	"Ssn-US":           {re: regexp.MustCompile(`\b\d{3}-\d{2}-\d{4}\b`), may: func(s string) bool { return parted(s, 2, 4) }},
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isHex(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+
+// between counts the bytes c of a text that have a byte of a class on both sides.
+func between(s string, c byte, class func(byte) bool) (n int) {
+	for i := 1; i < len(s)-1; i++ {
+		if s[i] == c && class(s[i-1]) && class(s[i+1]) {
+			n++
+		}
+	}
+	return n
+}
+
+// parted reports whether a text has a blank, dot or dash with that many digits in front of it and behind.
+func parted(s string, before, after int) bool {
+	digits, had := 0, -1 // had are the digits in front of the sign right ahead of these
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			if digits++; had >= before && digits == after {
+				return true
+			}
+		case c == ' ' || c == '-' || c == '.':
+			digits, had = 0, digits
+		default:
+			digits, had = 0, -1
+		}
+	}
+	return false
+}
+
+// digitRun returns the largest number of digits in a row, with at most one blank or dash between two.
+func digitRun(s string) (most int) {
+	n, gap := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			n, gap = n+1, 0
+			most = max(most, n)
+		case gap == 0 && (c == ' ' || c == '-'):
+			gap = 1
+		default:
+			n, gap = 0, 0
+		}
+	}
+	return most
+}
+
+// keyRun returns the largest number of letters, digits, slashes and plus signs in a row.
+func keyRun(s string) (most int) {
+	n := 0
+	for i := range len(s) {
+		if c := s[i]; isDigit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '/' || c == '+' {
+			n++
+			most = max(most, n)
+		} else {
+			n = 0
+		}
+	}
+	return most
 }
 
 // luhn reports whether digits, apart from blanks and dashes, have the check digit of card numbers.
@@ -73,13 +154,19 @@ func (m *masker) mask(text string) string {
 	if m == nil {
 		return text
 	}
-	for _, d := range m.detectors {
-		text = d.re.ReplaceAllStringFunc(text, func(match string) string {
-			if d.holds != nil && !d.holds(match) {
-				return match
-			}
-			return strings.Repeat("*", len([]rune(match)))
-		})
+	for i := range m.detectors {
+		places := m.detectors[i].find(text)
+		if places == nil {
+			continue
+		}
+		var b strings.Builder
+		end := 0
+		for _, at := range places {
+			b.WriteString(text[end:at[0]])
+			b.WriteString(strings.Repeat("*", utf8.RuneCountInString(text[at[0]:at[1]])))
+			end = at[1]
+		}
+		text = b.String() + text[end:]
 	}
 	return text
 }

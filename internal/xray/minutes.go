@@ -350,7 +350,17 @@ func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.Datase
 func (s *Server) makeRun(ctx context.Context, t tenant, run []int64, open map[int64]bool, counts map[int64]minuteCount, stats *query.Stats, give func(m, reach int64, g *graph)) error {
 	s.minutes.Lock()
 	defer s.minutes.Unlock()
-	list, err := s.makeMinutes(ctx, t, run, nil, stats)
+	rows := int64(0)
+	for _, m := range run {
+		rows += counts[m].spans
+	}
+	var list map[int64]made
+	var err error
+	if rows <= maxOutlined {
+		list, err = s.outlineMinutes(ctx, t, run, stats)
+	} else {
+		list, err = s.makeMinutes(ctx, t, run, nil, stats)
+	}
 	if err != nil {
 		return err
 	}
@@ -417,19 +427,23 @@ func (s *Server) makeMinutes(ctx context.Context, t tenant, run []int64, where q
 			return true
 		}
 		x.graph.add(tr)
-		tr.each(func(e *entity) { x.reach = max(x.reach, minuteOf(nanos(max(e.start, e.end)))-m) })
+		x.reach = max(x.reach, minuteOf(nanos(tr.end))-m)
 		out[m] = x
 		return true
 	})
 	if err != nil {
 		return nil, err
 	}
-	for m, x := range out {
+	return out, s.resolveMinutes(ctx, t, out, stats)
+}
+
+func (s *Server) resolveMinutes(ctx context.Context, t tenant, list map[int64]made, stats *query.Stats) error {
+	for m, x := range list {
 		if err := s.resolve(ctx, t, x.graph, timeOfMinute(m).Add(-linkedWithin), timeOfMinute(m).Add(lookback), stats); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 const (

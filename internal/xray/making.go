@@ -2,7 +2,6 @@ package xray
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -16,15 +15,15 @@ import (
 const maxOutlined = 2 * outlineRows
 
 // outlineMinutes is makeMinutes of all traces, and quicker: the rows of the minutes are read once,
-// without asking first which traces they are of, and several goroutines make graphs of them.
-func (s *Server) outlineMinutes(ctx context.Context, t tenant, run []int64, stats *query.Stats) (map[int64]made, error) {
+// without asking first which traces they are of, and some goroutines make graphs of them.
+func (s *Server) outlineMinutes(ctx context.Context, t tenant, run []int64, workers int, stats *query.Stats) (map[int64]made, error) {
 	from, to := timeOfMinute(run[0]), timeOfMinute(run[len(run)-1]+1)
 	docs, bounds, err := s.outlinesOf(ctx, t, from, to, stats)
 	if err != nil {
 		return nil, err
 	}
 	traces := len(bounds) - 1
-	parts := make([]map[int64]made, min(runtime.GOMAXPROCS(0), 1+traces/100))
+	parts := make([]map[int64]made, min(workers, 1+traces/100))
 	var wg sync.WaitGroup
 	for k := range parts {
 		parts[k] = make(map[int64]made, len(run))

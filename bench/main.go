@@ -20,7 +20,7 @@ import (
 )
 
 // The phases, in the order in which they run.
-var phases = []string{"spans", "grpc", "records", "lines", "udp", "kill", "start"}
+var phases = []string{"spans", "grpc", "records", "lines", "graph", "udp", "kill", "start"}
 
 type bench struct {
 	report
@@ -181,7 +181,7 @@ func (b *bench) all(ctx context.Context, peers string) error {
 	for _, p := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"udp", b.udp}, {"kill", b.kill}, {"start", b.start}} {
+	}{{"graph", b.graph}, {"udp", b.udp}, {"kill", b.kill}, {"start", b.start}} {
 		if b.wants(p.name) {
 			if err := p.run(ctx); err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)

@@ -27,9 +27,8 @@ type Config struct {
 	// Authenticate returns the environment that a key opens. An error wrapping
 	// meta.ErrNotFound is an unknown key.
 	Authenticate func(ctx context.Context, key string) (environment string, err error)
-	// Masking is that of the log groups among the datasets.
-	Masking Masking
-	Log     *slog.Logger
+	LogGroups    LogGroups
+	Log          *slog.Logger
 }
 
 // Server answers Honeycomb's API.

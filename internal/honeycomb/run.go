@@ -112,22 +112,35 @@ func Describe(err error) (msg string, client bool) {
 	return "", false
 }
 
-// Masking returns the function that hides what is sensitive in the texts of any of the datasets, nil when
-// nothing is.
-type Masking func(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error)
+// LogGroups knows what readers of log groups, which are datasets, must not see.
+type LogGroups interface {
+	// Mask returns the function that hides what is sensitive in the texts of any of the datasets, nil when
+	// nothing is.
+	Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error)
+	// Alive returns the condition that leaves out the events of deleted streams of the datasets, nil when
+	// there are none.
+	Alive(ctx context.Context, environment string, datasets []event.DatasetID) (query.Expr, error)
+}
 
 // Run answers a valid spec over datasets, all of one environment. Without series only Results are made.
-func Run(ctx context.Context, st store.Store, masking Masking, list []meta.Dataset, s *Spec, now time.Time, series bool) (*Answer, error) {
+func Run(ctx context.Context, st store.Store, groups LogGroups, list []meta.Dataset, s *Spec, now time.Time, series bool) (*Answer, error) {
 	a := &Answer{Series: []Point{}, Results: []Data{}}
 	a.From, a.To = s.span(now)
 	a.Granularity = s.granularity(a.From, a.To)
+	if len(list) == 0 {
+		return a, nil
+	}
 	where, err := s.where()
 	if err != nil {
 		return nil, err
 	}
+	alive, err := groups.Alive(ctx, list[0].Environment, ids(list))
+	if err != nil {
+		return nil, err
+	}
 	r := runner{ctx, st, s, a, query.Query{Datasets: ids(list), From: a.From, To: a.To}}
-	if where != nil {
-		r.base.Stages = []query.Stage{query.Filter{Where: where}}
+	if all := query.All(alive, where); all != nil {
+		r.base.Stages = []query.Stage{query.Filter{Where: all}}
 	}
 	switch {
 	case s.hasDerived():
@@ -149,10 +162,7 @@ func Run(ctx context.Context, st store.Store, masking Masking, list []meta.Datas
 		}
 	}
 	slices.SortStableFunc(a.Series, func(x, y Point) int { return strings.Compare(x.Time, y.Time) })
-	if len(list) == 0 {
-		return a, nil
-	}
-	mask, err := masking(ctx, list[0].Environment, ids(list))
+	mask, err := groups.Mask(ctx, list[0].Environment, ids(list))
 	if mask == nil || err != nil {
 		return a, err
 	}

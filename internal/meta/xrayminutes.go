@@ -27,10 +27,10 @@ func (db *DB) XRayProgress(ctx context.Context, environment string) (seq int64, 
 	return seq, err
 }
 
-// XRayMinutesKept lists the minutes in [from, to) that are kept.
-func (db *DB) XRayMinutesKept(ctx context.Context, environment string, from, to int64) ([]int64, error) {
-	rows, err := db.sql.QueryContext(ctx, `SELECT minute FROM xray_minutes WHERE environment = ? AND minute >= ? AND minute < ?`, environment, from, to)
-	return list(rows, err, func(r *sql.Rows) (m int64, err error) { return m, r.Scan(&m) })
+// XRayMinutesKept lists the minutes in [from, to) that are kept, without their graphs.
+func (db *DB) XRayMinutesKept(ctx context.Context, environment string, from, to int64) ([]XRayMinute, error) {
+	rows, err := db.sql.QueryContext(ctx, `SELECT minute, reach, spans FROM xray_minutes WHERE environment = ? AND minute >= ? AND minute < ?`, environment, from, to)
+	return list(rows, err, func(r *sql.Rows) (m XRayMinute, err error) { return m, r.Scan(&m.Minute, &m.Reach, &m.Spans) })
 }
 
 // XRayMinutes calls visit for the minutes in [from, to) that are kept, in order, until it fails.

@@ -147,8 +147,9 @@ func TestConfigRefuses(t *testing.T) {
 	}
 }
 
-// TestEveryReadMasks reads what a data protection policy hides by the ways that are not CloudWatch Logs' own.
-func TestEveryReadMasks(t *testing.T) {
+// TestOtherReaders reads log groups by the ways that are not CloudWatch Logs' own: what a data protection
+// policy hides is hidden there too, and what was deleted is gone.
+func TestOtherReaders(t *testing.T) {
 	a, stop := run(t, server.Config{Data: t.TempDir()})
 	defer stop()
 	base := "http://" + a.HTTP
@@ -195,13 +196,22 @@ func TestEveryReadMasks(t *testing.T) {
 	const policy = `{"Name":"p","Version":"2021-06-01","Statement":[{"Sid":"a","DataIdentifier":["EmailAddress"],"Operation":{"Audit":{"FindingsDestination":{}}}},` +
 		`{"Sid":"d","DataIdentifier":["EmailAddress"],"Operation":{"Deidentify":{"MaskConfig":{}}}}]}`
 	logs("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, policy))
+	seen := map[string]int{}
 	for name, read := range reads {
-		if text := read(); strings.Contains(text, "bob@example.com") || !strings.Contains(text, "***************") {
+		text := read()
+		seen[name] = strings.Count(text, "***************")
+		if strings.Contains(text, "bob@example.com") || seen[name] == 0 {
 			t.Errorf("%s: %s", name, text)
 		}
 	}
 	// What no log group has is not hidden.
 	if text := post(t, base+"/api/query", strings.Replace(honeycomb, "{", `{"dataset":"web",`, 1), nil); !strings.Contains(text, "eve@example.com") {
 		t.Errorf("a dataset without a policy: %s", text)
+	}
+	logs("DeleteLogStream", `{"logGroupName":"g","logStreamName":"s"}`)
+	for name, read := range reads {
+		if before, text := seen[name], read(); strings.Count(text, "***************") >= before {
+			t.Errorf("%s after the stream was deleted: %s", name, text)
+		}
 	}
 }

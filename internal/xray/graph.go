@@ -244,7 +244,7 @@ func (s *Server) resolve(ctx context.Context, t tenant, g *graph, from, to time.
 	for _, r := range g.links {
 		var other *entity
 		if tr := found[r.to.trace]; tr != nil {
-			other = tr.entities[r.to.id]
+			other = tr.entities.get(r.to.id)
 		}
 		if other == nil {
 			left = append(left, r)

@@ -242,6 +242,10 @@ func (s *Server) loadAtOnce(ctx context.Context, t tenant, ids []event.TraceID, 
 		}
 		c.finish()
 	}
+	for _, d := range c.found {
+		docs[d.trace] = append(docs[d.trace], d)
+	}
+	c.linkOutlines(slices.Values(c.found))
 	out := map[event.TraceID]*trace{}
 	for id, list := range docs {
 		if tr := assemble(id, list); tr != nil {
@@ -282,6 +286,7 @@ type spanKey struct {
 // beside them on rows of their own.
 type spanCollector struct {
 	docs       map[event.TraceID][]*document
+	found      []*document // outlines and segments' documents, not in docs yet
 	logs       map[event.TraceID]int
 	spans      []*span
 	exceptions map[spanKey][]exception

@@ -227,11 +227,14 @@ func (r *minuteReader) tally() *tally {
 	c := newTally()
 	c.total, c.faults, c.throttles, c.errors = int(r.num()), int(r.num()), int(r.num()), int(r.num())
 	c.seconds, c.start, c.end = r.float(), r.float(), r.float()
-	for _, h := range []map[int64]int{c.responses, c.durations, c.ages} {
-		last := int64(0)
-		for range r.count() {
+	for _, h := range []*map[int64]int{&c.responses, &c.durations, &c.ages} {
+		last, n := int64(0), r.count()
+		if n > 0 {
+			*h = make(map[int64]int, n)
+		}
+		for range n {
 			last += r.signed()
-			h[last] = int(r.num())
+			(*h)[last] = int(r.num())
 		}
 	}
 	return c

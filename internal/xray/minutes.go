@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -69,6 +70,11 @@ func (s *Server) minuteCounts(ctx context.Context, datasets []event.DatasetID, f
 	return out, nil
 }
 
+// quiet reports whether nothing has arrived for the minute m since a time, at which it was over.
+func (c minuteCount) quiet(m int64, since time.Time) bool {
+	return c.ingested < since.UnixNano() && timeOfMinute(m+1).Before(since)
+}
+
 // reached sums the rows in a minute and those that it reaches over, and tells when the newest of
 // them arrived.
 func reached(counts map[int64]minuteCount, m, reach int64) (c minuteCount) {
@@ -101,9 +107,13 @@ func (s *Server) refresh(ctx context.Context, t tenant, datasets []event.Dataset
 		return nil // nothing is new
 	}
 	seq, first, last := res.Rows[0][0].Int(), res.Rows[0][1].Int(), res.Rows[0][2].Int()
-	kept, err := s.cfg.Meta.XRayMinutesKept(ctx, t.environment, minuteOf(first)-reachMinutes-1, minuteOf(last)+reachMinutes+2)
+	list, err := s.cfg.Meta.XRayMinutesKept(ctx, t.environment, minuteOf(first)-reachMinutes-1, minuteOf(last)+reachMinutes+2)
 	if err != nil {
 		return err
+	}
+	kept := make([]int64, len(list))
+	for i, k := range list {
+		kept[i] = k.Minute
 	}
 	if len(kept) > 0 {
 		changed, err := s.changed(ctx, datasets, known, seq, first, last, stats)
@@ -261,7 +271,7 @@ func (s *Server) fillMinutes(ctx context.Context, t tenant, g *graph, from, to t
 		}
 	}
 	for _, run := range runs(want, counts) {
-		if err := s.makeRun(ctx, t, run, open, counts, stats, give); err != nil {
+		if _, err := s.makeRun(ctx, t, run, open, counts, runtime.GOMAXPROCS(0), stats, give); err != nil {
 			return err
 		}
 	}
@@ -278,32 +288,47 @@ func (s *Server) fillMinutes(ctx context.Context, t tenant, g *graph, from, to t
 	return nil
 }
 
-// keepMinutes keeps the minutes in [a, b) that are quiet and were not kept.
-func (s *Server) keepMinutes(ctx context.Context, t tenant, a, b int64) error {
+// keepMinutes keeps the minutes in [a, b) that are quiet and were not kept, and returns those that
+// are not quiet yet. It rests as long as it works.
+func (s *Server) keepMinutes(ctx context.Context, t tenant, a, b int64) (left []int64, err error) {
 	var stats query.Stats
 	datasets, _, err := s.traceDatasets(ctx, t)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	open, err := s.unfinished(ctx, t, a, b, &stats)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	give := func(int64, int64, *graph) {}
-	want, counts, err := s.eachKept(ctx, t, datasets, a, b, open, &stats, give)
+	want, counts, err := s.eachKept(ctx, t, datasets, a, b, open, &stats, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, run := range runs(want, counts) {
-		if err := s.makeRun(ctx, t, run, open, counts, &stats, give); err != nil {
-			return err
+	due := time.Now().Add(-s.quiet)
+	for m := range want {
+		if open[m] || !counts[m].quiet(m, due) {
+			left = append(left, m)
+			delete(want, m)
 		}
 	}
-	return nil
+	for _, run := range runs(want, counts) {
+		began := time.Now()
+		noisy, err := s.makeRun(ctx, t, run, open, counts, 1, &stats, func(int64, int64, *graph) {})
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, noisy...)
+		select {
+		case <-time.After(time.Since(began)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return left, nil
 }
 
-// eachKept calls give with the minutes in [a, b) that are kept and good, and returns the others that
-// have any traces.
+// eachKept calls give, unless it is nil, with the minutes in [a, b) that are kept and good, and returns
+// the others that have any traces.
 func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.DatasetID, a, b int64, open map[int64]bool, stats *query.Stats, give func(m, reach int64, g *graph)) (want map[int64]bool, counts map[int64]minuteCount, err error) {
 	s.minutes.Lock()
 	defer s.minutes.Unlock()
@@ -326,9 +351,21 @@ func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.Datase
 			want[m] = true
 		}
 	}
+	good := func(k meta.XRayMinute) bool {
+		return want[k.Minute] && !open[k.Minute] && reached(counts, k.Minute, k.Reach).spans == k.Spans
+	}
+	if give == nil {
+		list, err := s.cfg.Meta.XRayMinutesKept(ctx, t.environment, a, b)
+		for _, k := range list {
+			if good(k) {
+				delete(want, k.Minute)
+			}
+		}
+		return want, counts, err
+	}
 	intern := map[string]string{}
 	err = s.cfg.Meta.XRayMinutes(ctx, t.environment, a, b, func(k meta.XRayMinute) error {
-		if !want[k.Minute] || open[k.Minute] || reached(counts, k.Minute, k.Reach).spans != k.Spans {
+		if !good(k) {
 			return nil
 		}
 		g, err := decodeMinute(k.Graph, k.Minute, intern)
@@ -345,14 +382,23 @@ func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.Datase
 	return want, counts, err
 }
 
-// makeRun makes minutes and keeps those that are quiet. No refresh comes between: a minute that is
-// kept must know what refresh has said that kept ones know.
-func (s *Server) makeRun(ctx context.Context, t tenant, run []int64, open map[int64]bool, counts map[int64]minuteCount, stats *query.Stats, give func(m, reach int64, g *graph)) error {
+// makeRun makes minutes and keeps those that are quiet; it returns those that are not. No refresh
+// comes between: a minute that is kept must know what refresh has said that kept ones know.
+func (s *Server) makeRun(ctx context.Context, t tenant, run []int64, open map[int64]bool, counts map[int64]minuteCount, workers int, stats *query.Stats, give func(m, reach int64, g *graph)) (noisy []int64, err error) {
 	s.minutes.Lock()
 	defer s.minutes.Unlock()
-	list, err := s.makeMinutes(ctx, t, run, nil, stats)
+	rows := int64(0)
+	for _, m := range run {
+		rows += counts[m].spans
+	}
+	var list map[int64]made
+	if rows <= maxOutlined {
+		list, err = s.outlineMinutes(ctx, t, run, workers, stats)
+	} else {
+		list, err = s.makeMinutes(ctx, t, run, nil, stats)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var keep []meta.XRayMinute
 	due := time.Now().Add(-s.quiet)
@@ -362,14 +408,17 @@ func (s *Server) makeRun(ctx context.Context, t tenant, run []int64, open map[in
 			continue
 		}
 		c := reached(counts, m, x.reach)
-		if !open[m] && c.spans > 0 && c.ingested < due.UnixNano() && timeOfMinute(m+1).Before(due) {
+		switch {
+		case open[m], c.spans > 0 && !c.quiet(m, due):
+			noisy = append(noisy, m)
+		case c.spans > 0:
 			keep = append(keep, meta.XRayMinute{Minute: m, Reach: x.reach, Spans: c.spans, Graph: encodeMinute(x.graph, m)})
 		}
 	}
 	if err := s.cfg.Meta.PutXRayMinutes(ctx, t.environment, keep); err != nil {
-		return fmt.Errorf("keep minutes of the service graph: %w", err)
+		return nil, fmt.Errorf("keep minutes of the service graph: %w", err)
 	}
-	return nil
+	return noisy, nil
 }
 
 // runs puts minutes together that are made at once: neighbours with up to outlineRows rows.
@@ -417,26 +466,31 @@ func (s *Server) makeMinutes(ctx context.Context, t tenant, run []int64, where q
 			return true
 		}
 		x.graph.add(tr)
-		tr.each(func(e *entity) { x.reach = max(x.reach, minuteOf(nanos(max(e.start, e.end)))-m) })
+		x.reach = max(x.reach, minuteOf(nanos(tr.end))-m)
 		out[m] = x
 		return true
 	})
 	if err != nil {
 		return nil, err
 	}
-	for m, x := range out {
+	return out, s.resolveMinutes(ctx, t, out, stats)
+}
+
+func (s *Server) resolveMinutes(ctx context.Context, t tenant, list map[int64]made, stats *query.Stats) error {
+	for m, x := range list {
 		if err := s.resolve(ctx, t, x.graph, timeOfMinute(m).Add(-linkedWithin), timeOfMinute(m).Add(lookback), stats); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 const (
-	// tendEvery is how often the background looks after the minutes, tendBack how far back it
-	// keeps those that were not kept yet. Older ones are kept when they are first asked for.
+	// tendEvery is how often the background looks after the minutes, tendBack how far back, in
+	// minutes: the six hours that consoles ask for, and what began before and reaches into them.
+	// Older ones are kept when they are first asked for.
 	tendEvery = time.Minute
-	tendBack  = 2 * 60
+	tendBack  = 7 * 60
 	// sweepEvery is how often minutes are forgotten of which all spans have expired.
 	sweepEvery = time.Hour
 )
@@ -471,7 +525,7 @@ func (s *Server) tend(ctx context.Context, now time.Time, sweep bool) error {
 	for _, environment := range list {
 		t := tenant{environment, s.cfg.Account, s.cfg.Region}
 		m := minuteOf(now.UnixNano())
-		failed = errors.Join(failed, s.keepMinutes(ctx, t, m-tendBack, m-1), s.watch(ctx, t, now))
+		failed = errors.Join(failed, s.tendMinutes(ctx, t, m), s.watch(ctx, t, now))
 		if sweep {
 			failed = errors.Join(failed, s.sweepMinutes(ctx, t))
 		}
@@ -480,6 +534,60 @@ func (s *Server) tend(ctx context.Context, now time.Time, sweep bool) error {
 		failed = errors.Join(failed, s.cfg.Meta.ForgetXRayInsights(ctx, minuteOf(now.UnixNano())-dayMinutes-baseMinutes, now.Add(-insightsFor)))
 	}
 	return failed
+}
+
+// tended is what is left to keep of an environment.
+type tended struct {
+	seq      int64 // of the newest row that was looked at
+	from, to int64 // the minutes to look after; none when from is not before to
+}
+
+// tendMinutes keeps the minutes up to the minute now for which spans arrived since it was last
+// called, however old they are within tendBack.
+func (s *Server) tendMinutes(ctx context.Context, t tenant, now int64) error {
+	earliest, latest := now-tendBack, now+reachMinutes // of clocks that are ahead
+	d := s.tended[t.environment]
+	if d == nil { // those of an earlier life are looked through once
+		d = &tended{-1, earliest, now}
+		s.tended[t.environment] = d
+	}
+	datasets, _, err := s.traceDatasets(ctx, t)
+	if err != nil || len(datasets) == 0 {
+		return err
+	}
+	field := func(name string) query.Expr { return query.Field{Name: name} }
+	res, err := s.cfg.Store.Query(ctx, &query.Query{Datasets: datasets, From: timeOfMinute(earliest), To: timeOfMinute(latest), Stages: []query.Stage{
+		query.Filter{Where: query.All(query.Compare{Op: query.Gt, L: field(event.FieldSeq), R: query.Num(d.seq)}, traced)},
+		query.Aggregate{Aggs: []query.Agg{
+			{Name: "seq", Op: query.Max, Arg: field(event.FieldSeq)}, {Name: "first", Op: query.Min, Arg: field(event.FieldTime)}, {Name: "last", Op: query.Max, Arg: field(event.FieldTime)},
+		}},
+	}})
+	if err != nil {
+		return fmt.Errorf("look for new spans: %w", err)
+	}
+	from, to := d.from, d.to
+	if r := res.Rows[0]; !r[0].Missing() {
+		d.seq = r[0].Int()
+		// A span that comes late makes the minute in which its trace began be made again.
+		first, last := minuteOf(r[1].Int())-reachMinutes, minuteOf(r[2].Int())+1
+		if from >= to {
+			from, to = first, last
+		}
+		from, to = min(from, first), max(to, last)
+	}
+	if from = max(from, earliest); from >= to {
+		return nil
+	}
+	d.from, d.to = from, to // what fails is tried again
+	left, err := s.keepMinutes(ctx, t, from, to)
+	if err != nil {
+		return fmt.Errorf("keep minutes of the service graph: %w", err)
+	}
+	d.from, d.to = 0, 0
+	if len(left) > 0 {
+		d.from, d.to = slices.Min(left), slices.Max(left)+1
+	}
+	return nil
 }
 
 // sweepMinutes forgets the minutes before the oldest span.

@@ -476,3 +476,57 @@ func TestMinutesOfHostileTraces(t *testing.T) {
 		t.Errorf("kept %v, %v", kept, err)
 	}
 }
+
+// TestBackgroundKeepsMinutes sends spans of hours ago at once: their minutes are kept without being
+// asked for, those of long ago are not, and late spans make them be made again.
+func TestBackgroundKeepsMinutes(t *testing.T) {
+	load := func() (*fixture, *maker) {
+		f := start(t, t.TempDir())
+		f.server.KeepAtOnce()
+		m := newMaker(t, f, 12, 1800)
+		m.progress = 0
+		for range 100 {
+			m.trace()
+		}
+		m.send(t, f)
+		return f, m
+	}
+	// kept looks after the minutes at a time, and counts those that are kept.
+	kept := func(f *fixture, at time.Duration) int {
+		t.Helper()
+		if err := f.server.Tend(t.Context(), time.Unix(base, 0).Add(at)); err != nil {
+			t.Fatal(err)
+		}
+		list, err := f.meta.XRayMinutesKept(t.Context(), "bootcamp", 0, 1<<40)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(list)
+	}
+	if f, _ := load(); kept(f, 20*time.Hour) != 0 {
+		t.Error("minutes of long ago are kept")
+	}
+	f, m := load()
+	all := kept(f, 6*time.Hour)
+	if all < 20 {
+		t.Errorf("%d minutes are kept", all)
+	}
+	if n := kept(f, 6*time.Hour+time.Minute); n != all {
+		t.Errorf("%d minutes are kept, then %d", all, n)
+	}
+	for range 5 { // more, into the same minutes
+		m.trace()
+	}
+	m.send(t, f)
+	if n := kept(f, 6*time.Hour+2*time.Minute); n < all {
+		t.Errorf("%d minutes are kept, and after late spans %d", all, n)
+	}
+	from, to := time.Unix(base-100, 0), time.Unix(base+3600, 0)
+	want, err := f.server.GraphOfWhole(t.Context(), from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.server.GraphOfMinutes(t.Context(), from, to); err != nil || got != want {
+		t.Errorf("the graph is another: %v\n%s", err, cmp.Diff(want, got))
+	}
+}

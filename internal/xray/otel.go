@@ -135,11 +135,11 @@ func (t *trace) otel() []retrievedSpan {
 		}
 		var walk func(o object, id event.SpanID)
 		walk = func(o object, id event.SpanID) {
-			if part := t.entities[id]; part != nil && part.span == nil {
+			if part := t.entities.get(id); part != nil && part.span == nil {
 				add(nanos(part.start), t.otelOfPart(o, part))
 			}
 			for s := range o.member("subsegments").elements() {
-				if id, err := event.ParseSpanID(s.text("id")); err == nil && t.entities[id] != nil && t.entities[id].raw == "" {
+				if id, err := event.ParseSpanID(s.text("id")); err == nil && t.entities.get(id) != nil && t.entities.get(id).raw == "" {
 					walk(s, id)
 				}
 			}

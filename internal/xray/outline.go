@@ -2,6 +2,7 @@ package xray
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,8 @@ type outliner struct {
 	rows *store.Rows
 	row  int
 	span span
+	// there are the placeFields that any of the rows may have.
+	there []int
 	// places are documents of a place in the graph and nothing else, by their fields.
 	places map[string]*template
 	key    []byte
@@ -69,7 +72,7 @@ func (o *outliner) document(otlp bool) *document {
 	if !h.Parent.IsZero() {
 		o.key[0] = 1
 	}
-	for k := range placeFields {
+	for _, k := range o.there {
 		if v := o.rows.Value(o.row, k); !v.Missing() {
 			o.key = append(append(append(o.key, byte(k)), v.Text()...), 0)
 		}
@@ -110,6 +113,7 @@ func (o *outliner) place(hasParent bool) *template {
 	}
 	p := &template{otlp: &span{fields: names, kind: strings.Clone(o.span.kind), otlp: true}, event: &span{fields: names, kind: strings.Clone(o.span.kind)}}
 	d := &p.document
+	d.like = p
 	d.span, d.sub = p.event, o.span.kind != "server" && hasParent
 	o.span.nameTo(d)
 	o.span.awsTo(d)
@@ -136,7 +140,12 @@ func (s *Server) outlines(ctx context.Context, q *query.Query, stats *query.Stat
 	st, err := s.cfg.Store.Read(ctx, q, outlineFields, func(rows *store.Rows) error {
 		o := pool.Get().(*outliner)
 		defer pool.Put(o)
-		o.rows = rows
+		o.rows, o.there = rows, o.there[:0]
+		for k := range placeFields {
+			if rows.Has[k] {
+				o.there = append(o.there, k)
+			}
+		}
 		signal, annotation := outlineIndex["meta.signal_type"], outlineIndex["meta.annotation_type"]
 		docs := make([]*document, 0, len(rows.Headers))
 		var logs []event.TraceID
@@ -158,29 +167,32 @@ func (s *Server) outlines(ctx context.Context, q *query.Query, stats *query.Stat
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, d := range docs {
-			c.docs[d.trace] = append(c.docs[d.trace], d)
-		}
+		c.found = append(c.found, docs...)
 		for _, id := range logs {
 			c.logs[id]++
 		}
 		return nil
 	})
 	stats.Add(st)
-	if err != nil {
-		return err
+	return err
+}
+
+// linkOutlines gives outlines their links.
+func (c *spanCollector) linkOutlines(docs iter.Seq[*document]) {
+	if len(c.links) == 0 {
+		return
 	}
-	for key, links := range c.links {
-		for _, d := range c.docs[key.trace] {
-			if d.synthetic {
-				d = d.children[0]
-			}
-			if d.id == key.span && d.span != nil {
-				d.links = links
-			}
+	for d := range docs {
+		if d.synthetic {
+			d = d.children[0]
+		}
+		if d.like == nil {
+			continue
+		}
+		if links := c.links[spanKey{d.trace, d.id}]; links != nil {
+			d.links = links
 		}
 	}
-	return nil
 }
 
 // requestFields are the fields that say what a request was for.
@@ -257,9 +269,7 @@ func (s *Server) documents(ctx context.Context, q *query.Query, stats *query.Sta
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, d := range docs {
-			c.docs[d.trace] = append(c.docs[d.trace], d)
-		}
+		c.found = append(c.found, docs...)
 		return nil
 	})
 	stats.Add(st)

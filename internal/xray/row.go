@@ -310,7 +310,7 @@ type call struct {
 
 // calls returns the calls in a trace, those of the clients first.
 func (t *trace) calls() []call {
-	var out []call
+	out := make([]call, 0, len(t.segments))
 	for _, s := range t.segments {
 		if s.caller == nil && !s.sub {
 			out = append(out, call{nil, s, s})

@@ -53,6 +53,8 @@ type document struct {
 	// raw is the text as it was received. A document made of a span has none, and the span.
 	raw  string
 	span *span
+	// like is, of an outline, what it shares with others of its place in the graph.
+	like *template
 	// seq orders versions of one document; the larger is the newer.
 	seq int64
 }

@@ -130,7 +130,7 @@ func localRoot(d *document, service string) *document {
 	sum := sha256.Sum256(append(d.trace[:], d.id[:]...))
 	top := &document{
 		span: d.span, synthetic: true, trace: d.trace, parent: d.parent, seq: d.seq, name: cleanName(service), start: d.start, end: d.end,
-		isError: d.isError, fault: d.fault, throttle: d.throttle, origin: d.origin, children: []*document{d},
+		isError: d.isError, fault: d.fault, throttle: d.throttle, origin: d.origin, children: []*document{d}, like: d.like,
 	}
 	copy(top.id[:], sum[8:])
 	d.parent, d.sub, d.origin = top.id, true, ""

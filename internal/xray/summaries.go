@@ -444,8 +444,8 @@ func (t *trace) consoleSummary() Summary {
 			services[x.name] = true
 		}
 	})
-	for _, name := range []string{"otlp", "events", "xray"} {
-		if t.sources[name] {
+	for i, name := range []string{"otlp", "events", "xray"} {
+		if t.sources&(1<<i) != 0 {
 			out.Sources = append(out.Sources, name)
 		}
 	}

@@ -18,13 +18,20 @@ const maxBuckets = 200
 type tally struct {
 	total, faults, throttles, errors int
 	seconds                          float64
-	responses, durations             map[int64]int
+	responses                        map[int64]int
+	durations                        map[int64]int // of nodes
 	ages                             map[int64]int // of links: how long after the event it was received
 	start, end                       float64
 }
 
-func newTally() *tally {
-	return &tally{responses: map[int64]int{}, durations: map[int64]int{}, ages: map[int64]int{}, start: math.Inf(1)}
+func newTally() *tally { return &tally{start: math.Inf(1)} }
+
+// increase adds to a histogram, which may be nil.
+func increase(h *map[int64]int, v int64, n int) {
+	if *h == nil {
+		*h = map[int64]int{}
+	}
+	(*h)[v] += n
 }
 
 // add counts e, whose flags are by's: of a call, the caller's view.
@@ -43,18 +50,29 @@ func (c *tally) add(e *entity) {
 		c.errors++
 	}
 	c.seconds += e.duration()
-	c.responses[millis(e.duration())]++
-	c.durations[millis(max(e.last-e.start, 0))]++
+	increase(&c.responses, millis(e.duration()), 1)
+}
+
+// addNode is add for a node, of which durations count.
+func (c *tally) addNode(e *entity) {
+	c.add(e)
+	if !e.inProgress {
+		increase(&c.durations, millis(max(e.last-e.start, 0)), 1)
+	}
 }
 
 func (c *tally) merge(o *tally) {
 	c.total, c.faults, c.throttles, c.errors = c.total+o.total, c.faults+o.faults, c.throttles+o.throttles, c.errors+o.errors
 	c.seconds += o.seconds
 	c.start, c.end = min(c.start, o.start), max(c.end, o.end)
-	for _, x := range [][2]map[int64]int{{c.responses, o.responses}, {c.durations, o.durations}, {c.ages, o.ages}} {
-		for v, n := range x[1] {
-			x[0][v] += n
-		}
+	for v, n := range o.responses {
+		increase(&c.responses, v, n)
+	}
+	for v, n := range o.durations {
+		increase(&c.durations, v, n)
+	}
+	for v, n := range o.ages {
+		increase(&c.ages, v, n)
 	}
 }
 
@@ -149,10 +167,57 @@ type graph struct {
 	nodes map[nodeKey]*tally
 	edges map[edgeKey]*tally
 	links []linkRef
+
+	// What add has found already. Few places are in many traces, and comparing four texts of each
+	// is most of the work otherwise.
+	places  map[place]*place
+	likes   map[likeness]*place
+	atNodes map[atNode]*tally
+	atEdges map[atEdge]*tally
+}
+
+// likeness is what the place of an outline depends on.
+type likeness struct {
+	*template
+	synthetic, inferred bool
+}
+
+// atNode and atEdge are nodeKey and edgeKey with places that are compared by where they are; an
+// edge without a source comes from the clients.
+type atNode struct {
+	at     *place
+	bucket int64
+}
+
+type atEdge struct {
+	source, target *place
+	alias          string
+	bucket         int64
+}
+
+// place returns the place of a segment, always the same one for the same place.
+func (g *graph) place(e *entity) *place {
+	l := likeness{e.like, e.synthetic, e.inferred}
+	if p := g.likes[l]; p != nil && e.like != nil {
+		return p
+	}
+	at := e.place(g.account)
+	p := g.places[at]
+	if p == nil {
+		p = &at
+		g.places[at] = p
+	}
+	if e.like != nil && len(g.likes) < maxPlaces {
+		g.likes[l] = p
+	}
+	return p
 }
 
 func newGraph(account string) *graph {
-	return &graph{account: account, from: math.Inf(-1), to: math.Inf(1), nodes: map[nodeKey]*tally{}, edges: map[edgeKey]*tally{}}
+	return &graph{
+		account: account, from: math.Inf(-1), to: math.Inf(1), nodes: map[nodeKey]*tally{}, edges: map[edgeKey]*tally{},
+		places: map[place]*place{}, likes: map[likeness]*place{}, atNodes: map[atNode]*tally{}, atEdges: map[atEdge]*tally{},
+	}
 }
 
 func (g *graph) of(e *entity) (bucket int64, ok bool) {
@@ -175,30 +240,47 @@ func tallyOf[K comparable](m map[K]*tally, k K) *tally {
 // caller measured.
 func (g *graph) add(t *trace) {
 	for _, s := range t.segments {
-		if bucket, ok := g.of(s); ok && !s.sub {
-			tallyOf(g.nodes, nodeKey{s.place(g.account), bucket}).add(s)
-		}
-	}
-	type once struct {
-		by     *entity
-		target node
-	}
-	seen := map[once]bool{}
-	for _, c := range t.calls() {
-		target := c.target.place(g.account)
-		bucket, ok := g.of(c.by)
-		if !ok || seen[once{c.by, target.node}] {
+		bucket, ok := g.of(s)
+		if !ok || s.sub {
 			continue
 		}
-		seen[once{c.by, target.node}] = true
-		k := edgeKey{source: target.client(), target: target, bucket: bucket}
+		at := atNode{g.place(s), bucket}
+		c := g.atNodes[at]
+		if c == nil {
+			c = tallyOf(g.nodes, nodeKey{*at.at, bucket})
+			g.atNodes[at] = c
+		}
+		c.addNode(s)
+	}
+	calls := t.calls()
+	for i, c := range calls {
+		bucket, ok := g.of(c.by)
+		if !ok {
+			continue
+		}
+		at := atEdge{target: g.place(c.target), bucket: bucket}
+		if again(calls[:i], c.by, func(o call) bool { return g.place(o.target).node == at.target.node }) {
+			continue
+		}
 		if c.source != nil {
-			k.source = c.source.place(g.account)
-			if !c.target.inferred && c.by != c.target && c.by.name != target.name {
-				k.alias = c.by.name
+			at.source = g.place(c.source)
+			if !c.target.inferred && c.by != c.target && c.by.name != at.target.name {
+				at.alias = c.by.name
 			}
 		}
-		tallyOf(g.edges, k).add(c.by)
+		x := g.atEdges[at]
+		if x == nil {
+			k := edgeKey{source: at.target.client(), target: *at.target, alias: at.alias, bucket: bucket}
+			if at.source != nil {
+				k.source = *at.source
+			}
+			x = tallyOf(g.edges, k)
+			g.atEdges[at] = x
+		}
+		x.add(c.by)
+	}
+	if !t.links {
+		return
 	}
 	t.each(func(e *entity) {
 		bucket, ok := g.of(e)
@@ -210,6 +292,19 @@ func (g *graph) add(t *trace) {
 			}
 		}
 	})
+}
+
+// again reports whether one of the last calls, as far as they are by an entity, is like another.
+func again(calls []call, by *entity, like func(call) bool) bool {
+	for _, c := range slices.Backward(calls) {
+		if c.by != by {
+			return false
+		}
+		if like(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // link counts a link as an edge from the other end: what that entity called, if it called one
@@ -225,7 +320,7 @@ func (g *graph) link(r linkRef, other *entity) {
 	}
 	c := tallyOf(g.edges, edgeKey{source: source.place(g.account), target: r.target, link: true, bucket: r.bucket})
 	c.merge(r.by)
-	c.ages[millis(max(r.received-at, 0))]++
+	increase(&c.ages, millis(max(r.received-at, 0)), 1)
 }
 
 // merge adds what o counted. Buckets of o that are finer than g's become g's.

@@ -3,6 +3,9 @@ package xray
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
+	"math/bits"
+	"math/rand/v2"
 	"slices"
 	"strings"
 
@@ -32,18 +35,74 @@ type trace struct {
 	// not known, by their starts.
 	segments []*entity
 	entry    *entity
-	entities map[event.SpanID]*entity
+	entities spanIndex
+	// room is for entities to come.
+	room []entity
 	// start and end span every entity; an entity in progress ends where it starts.
 	start, end float64
 	partial    bool
 	revision   int
 	spans      int
 	logs       int
-	sources    map[string]bool
+	sources    sources
+	links      bool // whether anything in it has any
 	// insights are the ids of those that the trace is a part of, as far as they were asked for.
 	insights []string
 	// causes maps the ids of exceptions to them.
 	causes map[string]exception
+}
+
+// sources are the ways in that a trace came by.
+type sources uint8
+
+const (
+	fromOTLP sources = 1 << iota
+	fromEvents
+	fromXRay
+)
+
+// spanIndex finds entities by their ids. It is a map that is made for few, in one piece.
+type spanIndex struct {
+	slots []*entity // by a hash of the id, else in the next free one; half of them are free
+	n     int
+}
+
+func newSpanIndex(n int) spanIndex {
+	return spanIndex{slots: make([]*entity, 2<<bits.Len(uint(n)))}
+}
+
+// hashSeed keeps the ids of a sender from being chosen for their slots.
+var hashSeed = rand.Uint64() | 1
+
+// slot returns where an id is, or would be.
+func (x *spanIndex) slot(id event.SpanID) int {
+	at := int(binary.LittleEndian.Uint64(id[:]) * hashSeed >> 32)
+	for ; ; at++ {
+		at &= len(x.slots) - 1
+		if e := x.slots[at]; e == nil || e.id == id {
+			return at
+		}
+	}
+}
+
+func (x *spanIndex) get(id event.SpanID) *entity { return x.slots[x.slot(id)] }
+
+// put sets the entity of its id.
+func (x *spanIndex) put(e *entity) {
+	at := x.slot(e.id)
+	if x.slots[at] == nil {
+		if x.n++; 2*x.n > len(x.slots) {
+			old := x.slots
+			x.slots = make([]*entity, 2*len(old))
+			for _, o := range old {
+				if o != nil {
+					x.slots[x.slot(o.id)] = o
+				}
+			}
+			at = x.slot(e.id)
+		}
+	}
+	x.slots[at] = e
 }
 
 // up returns the entity above e, nil at the top of the trace.
@@ -86,32 +145,58 @@ func assemble(id event.TraceID, docs []*document) *trace {
 	if len(docs) == 0 {
 		return nil
 	}
-	t := &trace{id: id, entities: map[event.SpanID]*entity{}, revision: len(docs), sources: map[string]bool{}, causes: map[string]exception{}}
-	versions := map[event.SpanID]*document{}
-	for _, d := range docs {
+	t := &trace{id: id, entities: newSpanIndex(len(docs)), revision: len(docs), room: make([]entity, len(docs))}
+	tops := slices.Clone(docs)
+	slices.SortStableFunc(tops, func(a, b *document) int { return compareIDs(a.id, b.id) })
+	n := 0
+	for _, d := range tops {
 		switch {
 		case d.span == nil:
-			t.sources["xray"] = true
+			t.sources |= fromXRay
 		case d.span.otlp:
-			t.sources["otlp"] = true
+			t.sources |= fromOTLP
 		default:
-			t.sources["events"] = true
+			t.sources |= fromEvents
 		}
-		if old := versions[d.id]; old == nil || better(d, old) {
-			versions[d.id] = d
+		if n > 0 && tops[n-1].id == d.id {
+			if better(d, tops[n-1]) {
+				tops[n-1] = d
+			}
+			continue
 		}
+		tops[n] = d
+		n++
 	}
-	tops := make([]*document, 0, len(versions))
-	for _, d := range versions {
-		tops = append(tops, d)
-	}
+	tops = tops[:n]
 	slices.SortFunc(tops, func(a, b *document) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), strings.Compare(string(a.id[:]), string(b.id[:])))
+		switch {
+		case a.start < b.start:
+			return -1
+		case a.start > b.start:
+			return 1
+		}
+		return compareIDs(a.id, b.id)
 	})
 	t.place(tops)
 	t.infer()
 	t.measure()
 	return t
+}
+
+func compareIDs(a, b event.SpanID) int {
+	return cmp.Compare(binary.BigEndian.Uint64(a[:]), binary.BigEndian.Uint64(b[:]))
+}
+
+// entity returns a new one.
+func (t *trace) entity(d *document) *entity {
+	if len(t.room) == 0 {
+		t.room = make([]entity, 16)
+	}
+	e := &t.room[0]
+	t.room = t.room[1:]
+	e.document = d
+	t.links = t.links || len(d.links) > 0
+	return e
 }
 
 func better(a, b *document) bool {
@@ -127,21 +212,21 @@ func better(a, b *document) bool {
 // place builds the tree: embedded subsegments in their documents, independent ones at their
 // parents, segments at their callers.
 func (t *trace) place(docs []*document) {
-	var tops []*entity
-	for _, d := range docs {
-		e := &entity{document: d}
-		t.entities[d.id] = e
-		tops = append(tops, e)
+	tops := make([]*entity, len(docs))
+	for i, d := range docs {
+		tops[i] = t.entity(d)
+		t.entities.put(tops[i])
 	}
 	for _, e := range tops {
-		if t.entities[e.id] == e {
+		if len(e.document.children) > 0 && t.entities.get(e.id) == e {
 			t.embed(e)
 		}
 	}
-	// An embedded version took the place of an independent one where t.entities says so.
-	tops = slices.DeleteFunc(tops, func(e *entity) bool { return t.entities[e.id] != e })
 	for _, e := range tops {
-		parent := t.entities[e.document.parent]
+		if t.entities.get(e.id) != e {
+			continue // an embedded version took its place
+		}
+		parent := t.entities.get(e.document.parent)
 		switch {
 		case e.document.parent.IsZero() || parent == nil || parent.under(e):
 			t.segments = append(t.segments, e)
@@ -160,11 +245,12 @@ func (t *trace) place(docs []*document) {
 // out, unless only the embedded version is complete.
 func (t *trace) embed(e *entity) {
 	for _, d := range e.document.children {
-		if other := t.entities[d.id]; other != nil && (other.parent != nil || !other.sub || !other.inProgress || d.inProgress) {
+		if other := t.entities.get(d.id); other != nil && (other.parent != nil || !other.sub || !other.inProgress || d.inProgress) {
 			continue
 		}
-		c := &entity{document: d, parent: e}
-		t.entities[d.id] = c
+		c := t.entity(d)
+		c.parent = e
+		t.entities.put(c)
 		e.children = append(e.children, c)
 		t.embed(c)
 	}
@@ -177,12 +263,14 @@ func (t *trace) infer() {
 		if !e.sub || e.namespace == "" || len(e.calls) > 0 || e.http.traced {
 			return
 		}
-		sum := sha256.Sum256(append(t.id[:], e.id[:]...))
 		d := &document{
-			trace: t.id, parent: e.id, name: e.name, start: e.start, end: e.end, inProgress: e.inProgress, isError: e.isError, fault: e.fault, throttle: e.throttle,
+			like: e.like, trace: t.id, parent: e.id, name: e.name, start: e.start, end: e.end, inProgress: e.inProgress, isError: e.isError, fault: e.fault, throttle: e.throttle,
 			origin: inferredOrigin(e.document), http: e.http, aws: e.aws, sql: e.sql, causeID: e.causeID, exceptions: e.exceptions,
 		}
-		copy(d.id[:], sum[:])
+		if e.like == nil { // nobody asks for the id of an outline
+			sum := sha256.Sum256(append(t.id[:], e.id[:]...))
+			copy(d.id[:], sum[:])
+		}
 		in := &entity{document: d, caller: e, inferred: true}
 		e.calls = append(e.calls, in)
 		added = append(added, in)
@@ -235,6 +323,9 @@ func (t *trace) measure() {
 		}
 		for _, x := range e.exceptions {
 			if x.id != "" {
+				if t.causes == nil {
+					t.causes = map[string]exception{}
+				}
 				t.causes[x.id] = x
 			}
 		}

@@ -48,6 +48,8 @@ type Server struct {
 	minutes sync.Mutex
 	// quiet is quietFor.
 	quiet time.Duration
+	// tended is what Run has left to keep, by environment.
+	tended map[string]*tended
 }
 
 // New returns a server; it reads the documents in progress from the metadata.
@@ -55,7 +57,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{cfg: cfg, quiet: quietFor}
+	s := &Server{cfg: cfg, quiet: quietFor, tended: map[string]*tended{}}
 	var err error
 	if s.pending, err = loadPending(cfg.Meta); err != nil {
 		return nil, err

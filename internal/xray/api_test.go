@@ -395,7 +395,8 @@ func TestSpans(t *testing.T) {
 		span(1, 1, 0, 0, 1000, str("name", "GET /"), str("span.kind", "server"), str("service.name", "front"), str("http.method", "GET"), str("http.target", "/x"), str("http.host", "h:1"),
 			event.Field{Name: "http.status_code", Value: event.Int(200)}, str("app.user.id", "u7"), str("telemetry.sdk.name", "opentelemetry"), str("telemetry.sdk.language", "go")),
 		span(1, 2, 1, 0, 800, str("name", "HTTP GET"), str("span.kind", "client"), str("service.name", "front"), str("net.peer.name", "back.local"), event.Field{Name: "error", Value: event.Bool(true)}),
-		span(1, 0, 2, 0, 0, str("name", "exception"), str("meta.annotation_type", "span_event"), str("exception.type", "IOError"), str("exception.message", "torn")),
+		span(1, 0, 2, 0, 0, str("name", "exception"), str("meta.annotation_type", "span_event"), str("exception.type", "IOError"), str("exception.message", "torn"),
+			str("exception.stacktrace", "IOError: torn\n    at read (/app/a.js:10:15)\n    at /app/b.js:2:1\n")),
 		span(1, 0, 2, 0, 0, str("meta.annotation_type", "link"), str("trace.link.trace_id", "cd000000000000000000000000000001"), str("trace.link.span_id", "0000000000000009")),
 		func(b *event.Builder, ds event.DatasetID) {
 			span(1, 0, 2, 0, 0, str("body", "a line"))(b, ds)
@@ -417,6 +418,8 @@ func TestSpans(t *testing.T) {
 	}
 	if x := call["cause"].(map[string]any)["exceptions"].([]any)[0].(map[string]any); x["type"] != "IOError" || x["remote"] != true {
 		t.Errorf("exception %v", x)
+	} else if diff := cmp.Diff([]any{map[string]any{"path": "/app/a.js", "line": 10.0, "label": "read"}, map[string]any{"path": "/app/b.js", "line": 2.0}}, x["stack"]); diff != "" {
+		t.Errorf("stack %s", diff)
 	}
 	if l := call["links"].([]any)[0].(map[string]any); l["trace_id"] != "1-cd000000-000000000000000000000001" {
 		t.Errorf("link %v", l)

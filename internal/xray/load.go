@@ -317,7 +317,7 @@ func (c *spanCollector) add(row map[string]event.Value) {
 	case annotation == "span_event":
 		c.events[key] = append(c.events[key], row)
 		if row["name"].Str() == "exception" {
-			c.exceptions[key] = append(c.exceptions[key], exception{kind: sp.text("exception.type"), message: sp.text("exception.message")})
+			c.exceptions[key] = append(c.exceptions[key], exception{kind: sp.text("exception.type"), message: sp.text("exception.message"), trace: sp.text("exception.stacktrace")})
 		}
 	case annotation == "link":
 		c.addLink(key, sp)

@@ -269,7 +269,7 @@ func (d *document) oracleReadCause(o oracleObject) {
 	var list []oracleObject
 	o.object("cause").decode("exceptions", &list)
 	for _, e := range list {
-		d.exceptions = append(d.exceptions, exception{e.text("id"), e.text("type"), e.text("message"), e.flag("remote")})
+		d.exceptions = append(d.exceptions, exception{id: e.text("id"), kind: e.text("type"), message: e.text("message"), remote: e.flag("remote")})
 	}
 }
 

@@ -247,6 +247,7 @@ func causeBuilder(d *document) builder {
 		e.text("message", x.message)
 		e.text("type", x.kind)
 		e.flag("remote", x.remote)
+		e.addStack(x.trace)
 		list = append(list, join(e.list))
 	}
 	if len(list) > 0 {

@@ -70,6 +70,7 @@ type httpPart struct {
 type exception struct {
 	id, kind, message string
 	remote            bool
+	trace             string // the stack trace of a span's, as it came
 }
 
 type link struct {
@@ -329,7 +330,7 @@ func (d *document) readCause(o object) {
 		return
 	}
 	for e := range o.object("cause").member("exceptions").elements() {
-		d.exceptions = append(d.exceptions, exception{e.text("id"), e.text("type"), e.text("message"), e.flag("remote")})
+		d.exceptions = append(d.exceptions, exception{id: e.text("id"), kind: e.text("type"), message: e.text("message"), remote: e.flag("remote")})
 	}
 }
 

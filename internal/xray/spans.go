@@ -103,7 +103,7 @@ func (s *span) document(c *spanCollector) *document {
 	d.user = s.text("enduser.id")
 	d.exceptions, d.links = s.exceptions, s.links
 	if len(d.exceptions) == 0 && (s.text("exception.type") != "" || s.text("exception.message") != "") {
-		d.exceptions = []exception{{kind: s.text("exception.type"), message: s.text("exception.message"), remote: s.outgoing()}}
+		d.exceptions = []exception{{kind: s.text("exception.type"), message: s.text("exception.message"), remote: s.outgoing(), trace: s.text("exception.stacktrace")}}
 	}
 	if m := s.text("status_message"); len(d.exceptions) == 0 && d.fault && m != "" {
 		d.exceptions = []exception{{message: m, remote: s.outgoing()}}

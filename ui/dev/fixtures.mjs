@@ -84,6 +84,12 @@ export function serve({ port = 8734, empty = false } = {}) {
     ),
     events: empty ? 0 : 447_121,
     disk_bytes: empty ? 8192 : 96_468_992,
+    xray_daemon: {
+      received: empty ? 0 : 96_223,
+      rejected: empty ? {} : { "bad header": 2, "no newline": 1 },
+      spilled: 0,
+      reported: { received: 0, rejected: 0, spilled: 0 },
+    },
     ...(empty ? {} : { newest_event_at: iso(Date.now() - 1200) }),
   });
   const inRange = (list, key, { from, to }) =>

@@ -576,6 +576,8 @@ export function sample(now) {
       { source: 1, target: 4, ...counts(388, 0, 41, 0, 512.6) },
       { source: 1, target: 5, ...counts(2210, 34, 0, 0, 44.9) },
       { source: 4, target: 2, ...counts(388, 0, 0, 0, 26.3) },
+      { source: 1, target: 4, link: true, ...counts(52, 0, 0, 0, 180.2) },
+      { source: 5, target: 4, link: true, ...counts(31, 0, 9, 0, 96.5) },
     ],
     stats: stats(22_140),
   };

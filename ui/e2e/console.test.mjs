@@ -255,6 +255,27 @@ test("the map leads from a service to its traces", async () => {
   await close();
 });
 
+test("links are drawn apart from calls, and the legend says so", async () => {
+  const { page, close } = await open("/map");
+  const answered = page.waitForResponse((r) => new URL(r.url()).pathname === "/api/map" && r.ok());
+  await page.reload();
+  const { edges } = await (await answered).json();
+  const links = edges.filter((e) => e.link && e.source !== e.target);
+  const graph = page.getByRole("region", { name: "Service graph" });
+  await graph.getByRole("button").first().waitFor();
+  const lines = graph.getByText(/→ .*: [\d,]+ links? to what it sent/);
+  assert.equal(await lines.count(), links.length, "each link is a line that says what it is");
+  assert.equal(
+    await page.getByRole("list", { name: "Legend" }).getByText("link", { exact: true }).count(),
+    links.length > 0 ? 1 : 0,
+  );
+  if (links.length > 0) {
+    const dashes = await lines.first().evaluate((title) => getComputedStyle(title.parentElement).strokeDasharray);
+    assert.notEqual(dashes, "none", "it is dashed");
+  }
+  await close();
+});
+
 test("a query draws a chart and a table", async () => {
   const { page, close } = await open("/q/__all__");
   await page.getByRole("img", { name: /^COUNT over time/ }).waitFor();

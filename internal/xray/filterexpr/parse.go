@@ -252,7 +252,7 @@ func (p *parser) keyword(start int, w string) Keyword {
 		w = "rootcause.json"
 	}
 	if _, ok := keywords[w]; !ok {
-		p.fail(p.from(start).span, "no such keyword %s", w)
+		p.fail(p.from(start).span, "no such keyword %s", p.in.Src[start:p.in.Pos])
 	}
 	return Keyword{Name: w}
 }

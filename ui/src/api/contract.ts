@@ -20,6 +20,15 @@ export interface SourceStatus {
   last_rejection?: { at: string; reason: string };
 }
 
+/** What came to the X-Ray daemon's port since the start, and what other daemons report of theirs. */
+export interface DaemonStatus {
+  received: number;
+  /** By reason. */
+  rejected: Record<string, number>;
+  spilled: number;
+  reported: { received: number; rejected: number; spilled: number };
+}
+
 export interface Status {
   version: string;
   started_at: string;
@@ -32,6 +41,7 @@ export interface Status {
   events: number;
   disk_bytes: number;
   newest_event_at?: string;
+  xray_daemon: DaemonStatus;
 }
 
 export interface ServiceRow {
@@ -205,6 +215,8 @@ export interface MapNode extends MapCounts {
 export interface MapEdge extends MapCounts {
   source: number;
   target: number;
+  /** The target has a link to the source, as what was received from a queue has: no call. */
+  link?: true;
 }
 
 export interface MapAnswer {

@@ -2,7 +2,7 @@ import { Link } from "@tanstack/react-router";
 import { ArrowRight, CircleCheck } from "lucide-react";
 import { useState } from "react";
 import { get } from "../api/client";
-import type { ServiceRow, ServicesAnswer, SourceStatus, TracesAnswer } from "../api/contract";
+import type { ServiceRow, ServicesAnswer, Status, TracesAnswer } from "../api/contract";
 import { useStatus } from "../api/status";
 import { ago, bytes, count, duration, percent, plural } from "../format";
 import { Bones, Moment, Problem, SourceBadge, SourceBadges } from "../kit";
@@ -11,6 +11,7 @@ import { Mark } from "../shell/Mark";
 import { RangeEmpty } from "../time/RangeEmpty";
 import { useRange, useRanged } from "../time/useRange";
 import { TraceTable } from "../traces/TraceTable";
+import { refusals } from "./refusals";
 import { Setup } from "./Setup";
 import "./home.css";
 
@@ -89,7 +90,7 @@ function Overview() {
           </span>
         )}
       </div>
-      {status && <Intake sources={status.sources} />}
+      {status && <Intake status={status} />}
       {none ? (
         <RangeEmpty noun="traces" newest={status?.newest_event_at} />
       ) : (
@@ -160,11 +161,11 @@ function Overview() {
 }
 
 /** What each protocol brought. */
-function Intake({ sources }: { sources: SourceStatus[] }) {
+function Intake({ status }: { status: Status }) {
   const now = useNow(5000);
   return (
     <ul className="intake" aria-label="Received by protocol">
-      {sources.map((s) => (
+      {status.sources.map((s) => (
         <li key={s.source}>
           <SourceBadge source={s.source} />
           <b>{count(s.events)}</b>
@@ -172,7 +173,7 @@ function Intake({ sources }: { sources: SourceStatus[] }) {
             {s.last_event_at ? <Moment at={s.last_event_at}>{ago(s.last_event_at, now)}</Moment> : "nothing yet"}
           </span>
           {s.rejected > 0 && (
-            <span className="badge error" title={s.last_rejection ? `Last: ${s.last_rejection.reason}` : undefined}>
+            <span className="badge error" title={refusals(s, status.xray_daemon)}>
               {count(s.rejected)} refused
             </span>
           )}

@@ -2,7 +2,7 @@ import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { Cloud, Database, ListFilter, ListTree, Network, Rows3, User, X } from "lucide-react";
 import { type CSSProperties, useMemo } from "react";
 import { ApiError, get } from "../api/client";
-import type { MapAnswer, MapCounts, MapNode } from "../api/contract";
+import type { MapAnswer, MapCounts, MapEdge, MapNode } from "../api/contract";
 import { count, duration, percent, plural } from "../format";
 import { Bones, Duration, FilterField, Problem, StatsLine } from "../kit";
 import { useShortcuts } from "../shell/shortcuts";
@@ -149,6 +149,12 @@ function Graph({
   onSelect: (id: number | undefined) => void;
 }) {
   const { placed, width, height } = useMemo(() => layoutMap(answer.nodes, answer.edges), [answer]);
+  const calls = useMemo(
+    () => new Set(answer.edges.filter((e) => !e.link).map((e) => `${e.source} ${e.target}`)),
+    [answer],
+  );
+  const failing = answer.edges.some(failed);
+  const linked = answer.edges.some((e) => e.link);
   const busiest = Math.max(...answer.nodes.map((n) => n.requests), 1);
   const size = (n: MapNode) => 20 + 10 * Math.sqrt(n.requests / busiest);
   const near = (id: number) =>
@@ -158,88 +164,113 @@ function Graph({
       (e) => (e.source === selected.id && e.target === id) || (e.target === selected.id && e.source === id),
     );
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: the drawing scrolls, and the keyboard must reach it
-    <section className="map-scroll" aria-label="Service graph" tabIndex={0}>
-      <svg
-        className="graph"
-        width={width}
-        height={height + 24}
-        viewBox={`0 0 ${width} ${height + 24}`}
-        style={{ "--w": `${width}px` } as CSSProperties}
-        role="group"
-        aria-label={`${answer.nodes.length} services and their calls; the list view has the same in a table`}
-      >
-        <defs>
-          <marker
-            id="tip"
-            viewBox="0 0 8 8"
-            refX="7"
-            refY="4"
-            markerUnits="userSpaceOnUse"
-            markerWidth="11"
-            markerHeight="11"
-            orient="auto-start-reverse"
-          >
-            <path d="M1 1 7 4 1 7" fill="none" className="tip" />
-          </marker>
-        </defs>
-        {answer.edges.map((e) => {
-          const a = placed.get(e.source);
-          const b = placed.get(e.target);
-          if (!a || !b || a === b) return null;
-          return (
-            <Edge
-              key={`${e.source} ${e.target}`}
-              a={a}
-              b={b}
-              ra={size(a.node)}
-              rb={size(b.node)}
-              counts={e}
-              faint={selected !== undefined && e.source !== selected.id && e.target !== selected.id}
-            />
-          );
-        })}
-        {[...placed.values()].map(({ node, x, y }) => {
-          const radius = size(node);
-          const bad = node.faults + node.errors + node.throttles;
-          return (
-            <g
-              key={node.id}
-              className={`node${near(node.id) ? "" : " faint"}${selected?.id === node.id ? " chosen" : ""}`}
-              transform={`translate(${x} ${y})`}
-              role="button"
-              tabIndex={0}
-              aria-pressed={selected?.id === node.id}
-              onClick={() => onSelect(selected?.id === node.id ? undefined : node.id)}
-              onKeyDown={(event) => {
-                if (event.key !== "Enter" && event.key !== " ") return;
-                event.preventDefault();
-                onSelect(selected?.id === node.id ? undefined : node.id);
-              }}
+    <div className="map-view">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: the drawing scrolls, and the keyboard must reach it */}
+      <section className="map-scroll" aria-label="Service graph" tabIndex={0}>
+        <svg
+          className="graph"
+          width={width}
+          height={height + 24}
+          viewBox={`0 0 ${width} ${height + 24}`}
+          style={{ "--w": `${width}px` } as CSSProperties}
+          role="group"
+          aria-label={`${answer.nodes.length} services and their calls; the list view has the same in a table`}
+        >
+          <defs>
+            <marker
+              id="tip"
+              viewBox="0 0 8 8"
+              refX="7"
+              refY="4"
+              markerUnits="userSpaceOnUse"
+              markerWidth="11"
+              markerHeight="11"
+              orient="auto-start-reverse"
             >
-              <circle r={radius + 6} className="node-hit" />
-              <Ring node={node} radius={radius} />
-              <NodeGlyph node={node} />
-              <text y={radius + 19} className="node-name">
-                {node.name.length > 26 ? `${node.name.slice(0, 25)}…` : node.name}{" "}
-              </text>
-              <text y={radius + 34} className="node-what">
-                {duration(node.avg_ms)} · {plural(node.requests, "req", "req")}
-                {bad > 0 && <tspan className="node-bad">{` · ${percent(bad / Math.max(1, node.requests))}`}</tspan>}
-              </text>
-            </g>
-          );
-        })}
-      </svg>
-      <ul className="map-key" aria-label="Colours of the rings">
+              <path d="M1 1 7 4 1 7" fill="none" className="tip" />
+            </marker>
+          </defs>
+          {answer.edges.map((e) => {
+            const a = placed.get(e.source);
+            const b = placed.get(e.target);
+            if (!a || !b || a === b) return null;
+            return (
+              <Edge
+                key={edgeKey(e)}
+                a={a}
+                b={b}
+                ra={size(a.node)}
+                rb={size(b.node)}
+                edge={e}
+                beside={e.link === true && calls.has(`${e.source} ${e.target}`)}
+                faint={selected !== undefined && e.source !== selected.id && e.target !== selected.id}
+              />
+            );
+          })}
+          {[...placed.values()].map(({ node, x, y }) => {
+            const radius = size(node);
+            const bad = node.faults + node.errors + node.throttles;
+            return (
+              <g
+                key={node.id}
+                className={`node${near(node.id) ? "" : " faint"}${selected?.id === node.id ? " chosen" : ""}`}
+                transform={`translate(${x} ${y})`}
+                role="button"
+                tabIndex={0}
+                aria-pressed={selected?.id === node.id}
+                onClick={() => onSelect(selected?.id === node.id ? undefined : node.id)}
+                onKeyDown={(event) => {
+                  if (event.key !== "Enter" && event.key !== " ") return;
+                  event.preventDefault();
+                  onSelect(selected?.id === node.id ? undefined : node.id);
+                }}
+              >
+                <circle r={radius + 6} className="node-hit" />
+                <Ring node={node} radius={radius} />
+                <NodeGlyph node={node} />
+                <text y={radius + 19} className="node-name">
+                  {node.name.length > 26 ? `${node.name.slice(0, 25)}…` : node.name}{" "}
+                </text>
+                <text y={radius + 34} className="node-what">
+                  {duration(node.avg_ms)} · {plural(node.requests, "req", "req")}
+                  {bad > 0 && <tspan className="node-bad">{` · ${percent(bad / Math.max(1, node.requests))}`}</tspan>}
+                </text>
+              </g>
+            );
+          })}
+        </svg>
+      </section>
+      <ul className="map-key" aria-label="Legend">
         {PARTS.map(([key, hue]) => (
           <li key={key}>
             <i style={{ background: `var(--${hue})` }} aria-hidden /> {key === "ok" ? "OK" : key}
           </li>
         ))}
+        {failing && <KeyLine kind="bad">failing calls</KeyLine>}
+        {linked && <KeyLine kind="link">link</KeyLine>}
       </ul>
-    </section>
+    </div>
   );
+}
+
+/** A line of the legend. */
+function KeyLine({ kind, children }: { kind: string; children: string }) {
+  return (
+    <li>
+      <svg width="24" height="8" className="edge" aria-hidden>
+        <path d="M1 4H23" strokeWidth="2" className={kind} />
+      </svg>{" "}
+      {children}
+    </li>
+  );
+}
+
+function edgeKey(e: MapEdge): string {
+  return `${e.source} ${e.target}${e.link ? " link" : ""}`;
+}
+
+function failed(e: MapEdge): boolean {
+  return e.faults + e.errors + e.throttles > e.requests * FAILING;
 }
 
 function Edge({
@@ -247,14 +278,17 @@ function Edge({
   b,
   ra,
   rb,
-  counts,
+  edge,
+  beside,
   faint,
 }: {
   a: Placed;
   b: Placed;
   ra: number;
   rb: number;
-  counts: MapCounts;
+  edge: MapEdge;
+  /** Whether the same nodes have an edge of calls, beside which this one is drawn. */
+  beside: boolean;
   faint: boolean;
 }) {
   const back = b.layer <= a.layer;
@@ -264,25 +298,25 @@ function Edge({
   const y2 = b.y - (back ? rb + 6 : 0);
   const bend = back ? 60 : Math.max(30, (x2 - x1) / 2);
   // A call that skips columns bows out, so as not to run through the nodes between.
-  const bow = !back && b.layer - a.layer > 1 && Math.abs(y1 - y2) < 20 ? -70 : 0;
+  const bow = (!back && b.layer - a.layer > 1 && Math.abs(y1 - y2) < 20 ? -70 : 0) + (beside ? 44 : 0);
   const d = back
-    ? `M${x1} ${y1} C${x1} ${y1 - bend} ${x2} ${y2 - bend} ${x2} ${y2}`
+    ? `M${x1} ${y1} C${x1} ${y1 - bend - bow} ${x2} ${y2 - bend - bow} ${x2} ${y2}`
     : `M${x1} ${y1} C${x1 + bend} ${y1 + bow} ${x2 - bend} ${y2 + bow} ${x2} ${y2}`;
-  const bad = counts.faults + counts.errors + counts.throttles;
-  const weight = 1 + Math.min(2, Math.log10(Math.max(1, counts.requests)) / 2);
+  const bad = edge.faults + edge.errors + edge.throttles;
+  const weight = 1 + Math.min(2, Math.log10(Math.max(1, edge.requests)) / 2);
+  const what = edge.link ? `${plural(edge.requests, "link")} to what it sent` : plural(edge.requests, "call");
+  const kind = [failed(edge) && "bad", edge.link && "link"].filter(Boolean).join(" ");
   return (
     <g className={faint ? "edge faint" : "edge"}>
-      <path
-        d={d}
-        fill="none"
-        strokeWidth={weight}
-        className={bad > counts.requests * FAILING ? "bad" : undefined}
-        markerEnd="url(#tip)"
-      >
-        <title>{`${a.node.name} → ${b.node.name}: ${plural(counts.requests, "call")}, ${count(bad)} failed, ${duration(counts.avg_ms)} on average`}</title>
+      <path d={d} fill="none" strokeWidth={weight} className={kind || undefined} markerEnd="url(#tip)">
+        <title>{`${a.node.name} → ${b.node.name}: ${what}, ${count(bad)} failed, ${duration(edge.avg_ms)} on average`}</title>
       </path>
-      <text x={(x1 + x2) / 2} y={(y1 + y2) / 2 - 6 + bow * 0.75 - (back ? bend * 0.75 : 0)} className="edge-label">
-        {duration(counts.avg_ms)}
+      <text
+        x={(x1 + x2) / 2}
+        y={(y1 + y2) / 2 - 6 + (back ? -bow : bow) * 0.75 - (back ? bend * 0.75 : 0)}
+        className="edge-label"
+      >
+        {duration(edge.avg_ms)}
       </text>
     </g>
   );
@@ -301,9 +335,13 @@ function NodePanel({
 }) {
   const filter = nodeFilter(node);
   const name = (id: number) => answer.nodes.find((n) => n.id === id)?.name ?? String(id);
+  const calls = answer.edges.filter((e) => !e.link);
+  const links = answer.edges.filter((e) => e.link);
   const sides = [
-    { title: "Called by", edges: answer.edges.filter((e) => e.target === node.id), end: "source" as const },
-    { title: "Calls", edges: answer.edges.filter((e) => e.source === node.id), end: "target" as const },
+    { title: "Called by", edges: calls.filter((e) => e.target === node.id), end: "source" as const },
+    { title: "Calls", edges: calls.filter((e) => e.source === node.id), end: "target" as const },
+    { title: "Links to", edges: links.filter((e) => e.target === node.id), end: "source" as const },
+    { title: "Linked from", edges: links.filter((e) => e.source === node.id), end: "target" as const },
   ];
   return (
     <aside className="map-panel" aria-label="Details of the service">
@@ -441,7 +479,7 @@ function MapList({ answer }: { answer: MapAnswer }) {
               <td className="soft">
                 {answer.edges
                   .filter((e) => e.source === n.id)
-                  .map((e) => `${name(e.target)} (${count(e.requests)})`)
+                  .map((e) => `${name(e.target)} (${e.link ? plural(e.requests, "link") : count(e.requests)})`)
                   .join(", ") || <span className="dim">–</span>}
               </td>
             </tr>

@@ -21,6 +21,14 @@ test("cycles, loops and unknown ends are survived", () => {
   expect(placed.get(2)?.layer).toBe(1);
 });
 
+test("a link places nodes as a call does", () => {
+  const { placed } = layoutMap(
+    [node(1, "", true), node(2), node(3)],
+    [edge(1, 2), { ...edge(2, 3), link: true }, { ...edge(1, 2), link: true }],
+  );
+  expect([1, 2, 3].map((id) => placed.get(id)?.layer)).toEqual([0, 1, 2]);
+});
+
 test("no two nodes share a place", () => {
   const nodes = [1, 2, 3, 4, 5].map((id) => node(id));
   const { placed } = layoutMap(nodes, [edge(1, 3), edge(2, 3), edge(1, 4), edge(2, 5)]);

@@ -285,8 +285,8 @@ func (s *Server) hide(ctx context.Context, environment string, read []insights.G
 	}
 	for _, row := range res.Rows {
 		for i := range plan.Columns {
-			if v := row[i]; v.Kind() == event.KindString {
-				row[i] = event.String(mask(v.Str()))
+			if plan.Columns[i].Stored || row[i].Kind() == event.KindString {
+				row[i] = mask(row[i])
 			}
 		}
 	}

@@ -47,6 +47,8 @@ type logsResults struct {
 	Results    []logsRow
 	NextToken  string
 	Statistics struct{ RecordsMatched, RecordsScanned, BytesScanned float64 }
+	// ErrorMessage tells why there is no result.
+	ErrorMessage string
 }
 
 // pollEvery is how often a running query is asked for.
@@ -74,10 +76,10 @@ func (c *logsCmd) run(ctx context.Context, client awsClient, out, notes io.Write
 		return err
 	}
 	began := time.Now()
-	ask := map[string]any{"queryId": started.QueryID}
 	var res logsResults
+	one := map[string]any{"queryId": started.QueryID, "maxItems": 1} // nobody looks at rows of a running query here
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, pollEvery) {
-		if err := client.ask(ctx, logsTarget+"GetQueryResults", ask, &res); err != nil {
+		if err := client.ask(ctx, logsTarget+"GetQueryResults", one, &res); err != nil {
 			return c.stop(ctx, client, started.QueryID, err)
 		}
 		if res.Status != "Scheduled" && res.Status != "Running" {
@@ -90,16 +92,20 @@ func (c *logsCmd) run(ctx context.Context, client awsClient, out, notes io.Write
 		}
 	}
 	if res.Status != "Complete" {
-		return fmt.Errorf("the query ended as %s; the server's log says why", res.Status)
+		if res.ErrorMessage == "" {
+			return fmt.Errorf("the query ended as %s", res.Status)
+		}
+		return fmt.Errorf("the query ended as %s: %s", res.Status, res.ErrorMessage)
 	}
-	rows := res.Results
-	for res.NextToken != "" {
-		ask["nextToken"] = res.NextToken
+	var rows []logsRow
+	for page := map[string]any{"queryId": started.QueryID}; ; page["nextToken"] = res.NextToken {
 		res.NextToken, res.Results = "", nil
-		if err := client.ask(ctx, logsTarget+"GetQueryResults", ask, &res); err != nil {
+		if err := client.ask(ctx, logsTarget+"GetQueryResults", page, &res); err != nil {
 			return err
 		}
-		rows = append(rows, res.Results...)
+		if rows = append(rows, res.Results...); res.NextToken == "" {
+			break
+		}
 	}
 	if err := c.print(out, rows); err != nil {
 		return err

@@ -76,6 +76,11 @@ func TestLogs(t *testing.T) {
 	if want := "| nonsense x\n  ^^^^^^^^\nunexpected \"nonsense\", expected a command"; !errors.As(err, &exit) || !strings.HasPrefix(notes, want) {
 		t.Errorf("got %q, %v\nwant %q", notes, err, want)
 	}
+	many := `split("` + strings.Repeat("1,", 100) + `", ",")` // ten times its square is more than a query within a query may have
+	_, notes, err = ask(logsCmd{Query: "filter n in (fields " + many + " as l | unnest l into a | unnest l into b | display b)"})
+	if err == nil || !strings.HasPrefix(err.Error(), "the query ended as Failed: ") || !strings.Contains(err.Error(), "50000") {
+		t.Errorf("a query that fails: %v %s", err, notes)
+	}
 	var vendor *vendorError
 	if _, _, err = ask(logsCmd{Query: "fields a", Group: []string{"none"}}); !errors.As(err, &vendor) || vendor.Type != "ResourceNotFoundException" {
 		t.Errorf("an unknown group: %v", err)

@@ -162,12 +162,14 @@ for name, body in TABLES.items():
     client.create_lookup_table(lookupTableName=name, tableBody=body)
 small, _ = corpus(folder / "small.txt")
 one, _ = corpus(folder / "functions.txt")
+vended, _ = corpus(folder / "vended.txt")
 load("logs/insights", 60, len(small), lambda i: small[i])
 load("one", 60, len(one), lambda i: one[i])
+load("vended", 60, len(vended), lambda i: vended[i])
 for group, line in GROUPS.items():
     load(group, 1, EVENTS, line)
 
-total = check("functions.txt", ["one"], folder) + check("small.txt", ["logs/insights"], folder)
+total = check("functions.txt", ["one"], folder) + check("small.txt", ["logs/insights"], folder) + check("vended.txt", ["vended"], folder)
 for name, groups in {"app.txt": ["app"], "plain.txt": ["plain"], "lambda.txt": ["/aws/lambda/fn"], "apache.txt": ["apache"], "all.txt": list(GROUPS)}.items():
     total += check(name, groups, folder)
 assert total >= 250, total
@@ -207,8 +209,11 @@ equal("rows of all pages", rows, 10_000)
 tables = client.describe_lookup_tables()["lookupTables"]
 equal("lookup tables", [(t["lookupTableName"], t["recordsCount"]) for t in tables], [("nets", 3), ("users", 3)])
 made = client.create_scheduled_query(
-    name="hourly", queryLanguage="CWLI", queryString="stats count(*) by level", logGroupIdentifiers=["app"], scheduleExpression="cron(0 * * * ? *)", executionRoleArn="arn:aws:iam::000000000000:role/r"
+    name="hourly", queryLanguage="CWLI", queryString="stats count(*) by level", logGroupIdentifiers=["app"], scheduleExpression="cron(0 * * * ? *)", executionRoleArn="arn:aws:iam::000000000000:role/r",
+    tags={"team": "red"},
 )
+client.tag_resource(resourceArn=made["scheduledQueryArn"], tags={"more": "1"})
+equal("tags", client.list_tags_for_resource(resourceArn=made["scheduledQueryArn"])["tags"], {"team": "red", "more": "1"})
 equal("scheduled query", client.get_scheduled_query(identifier=made["scheduledQueryArn"])["name"], "hourly")
 equal("history", client.get_scheduled_query_history(identifier="hourly", startTime=0, endTime=TO + 86_400)["triggerHistory"], [])
 client.delete_scheduled_query(identifier="hourly")

@@ -10,7 +10,7 @@ from queue import Queue
 
 import boto3
 from botocore.config import Config
-from expect import equal
+from expect import equal, eventually
 
 logs = boto3.client("logs", config=Config(retries={"max_attempts": 1}, inject_host_prefix=False))
 metrics = boto3.client("cloudwatch", config=Config(retries={"max_attempts": 1}))
@@ -106,9 +106,46 @@ class Receiver(BaseHTTPRequestHandler):
 
 server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-logs.put_subscription_filter(logGroupName=GROUP, filterName="f", filterPattern="alarm", destinationArn=f"http://127.0.0.1:{server.server_port}/hook")
+logs.put_subscription_filter(logGroupName=GROUP, filterName="f", filterPattern="alarm", emitSystemFields=["@aws.region"], destinationArn=f"http://127.0.0.1:{server.server_port}/hook")
 put("no", "alarm!", "quiet")
 message = received.get(timeout=10)
 equal("delivered", (message["messageType"], message["logGroup"], message["subscriptionFilters"], [e["message"] for e in message["logEvents"]]), ("DATA_MESSAGE", GROUP, ["f"], ["alarm!"]))
 equal("described", logs.describe_subscription_filters(logGroupName=GROUP)["subscriptionFilters"][0]["distribution"], "ByLogStream")
 server.shutdown()
+equal("system fields", message["logEvents"][0]["extractedFields"], {"@aws.region": logs.meta.region_name})
+
+# An audit reports what it finds to another group, and counts it.
+logs.create_log_group(logGroupName="findings", tags={"cw:datasource:name": "audits", "cw:datasource:type": "findings"})
+identifiers = ["arn:aws:dataprotection::aws:data-identifier/EmailAddress"]
+logs.put_data_protection_policy(
+    logGroupIdentifier=GROUP,
+    policyDocument=json.dumps({
+        "Name": "p", "Version": "2021-06-01", "Statement": [
+            {"Sid": "audit", "DataIdentifier": identifiers, "Operation": {"Audit": {"FindingsDestination": {"CloudWatchLogs": {"LogGroup": "findings"}}}}},
+            {"Sid": "redact", "DataIdentifier": identifiers, "Operation": {"Deidentify": {"MaskConfig": {}}}},
+        ],
+    }),
+)
+put("mail to ann@example.com")
+finding = json.loads(logs.filter_log_events(logGroupName="findings")["events"][0]["message"])
+equal("finding", (finding["resourceArn"], finding["dataIdentifiers"]), (arn + ":*", [{"name": "EmailAddress", "count": 1, "detections": [{"start": 9, "end": 23}]}]))
+until = datetime.now(timezone.utc) + timedelta(minutes=1)
+counted = metrics.get_metric_statistics(
+    Namespace="AWS/Logs", MetricName="LogEventsWithFindings", Dimensions=[{"Name": "LogGroupName", "Value": GROUP}], StartTime=until - timedelta(hours=1), EndTime=until, Period=3600, Statistics=["Sum"]
+)
+equal("events with findings", sum(p["Sum"] for p in counted["Datapoints"]), 1)
+
+# The group of the findings is a data source.
+query = logs.start_query(queryString='SOURCE dataSource(["audits.findings"]) | stats count(*) as n by @data_source_name as source', startTime=0, endTime=int(time.time()) + 60)["queryId"]
+
+
+def counted_by_source():
+    answer = logs.get_query_results(queryId=query)
+    equal("of the data source", (answer["status"], answer["results"]), ("Complete", [[{"field": "source", "value": "audits"}, {"field": "n", "value": "1"}]]))
+
+
+eventually("the data source is asked", counted_by_source)
+summary = logs.list_aggregate_log_group_summaries(groupBy="DATA_SOURCE_NAME_AND_TYPE")["aggregateLogGroupSummaries"]
+equal("data sources", [(s["logGroupCount"], [i["value"] for i in s["groupingIdentifiers"]]) for s in summary], [(1, ["audits", "findings"])])
+names = [f["logFieldName"] for f in logs.get_log_fields(dataSourceName="audits", dataSourceType="findings")["logFields"]]
+assert "dataIdentifiers.0.name" in names and "resourceArn" in names, names

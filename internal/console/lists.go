@@ -496,7 +496,7 @@ func (s *Server) query(r *http.Request) (any, error) {
 	if err := in.Validate(known); err != nil {
 		return nil, clientError(err)
 	}
-	a, err := honeycomb.Run(r.Context(), s.cfg.Store, list, &in.Spec, time.Now(), true)
+	a, err := honeycomb.Run(r.Context(), s.cfg.Store, s.cfg.Logs, list, &in.Spec, time.Now(), true)
 	if err != nil {
 		return nil, clientError(err)
 	}

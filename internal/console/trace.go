@@ -118,7 +118,7 @@ func (s *Server) traceRows(ctx context.Context, id event.TraceID) (*found, error
 	if err != nil {
 		return nil, err
 	}
-	alive, err := s.cfg.Logs.Alive(ctx, s.cfg.Environment)
+	alive, err := s.cfg.Logs.Alive(ctx, s.cfg.Environment, nil)
 	if err != nil {
 		return nil, err
 	}

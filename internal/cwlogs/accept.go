@@ -9,47 +9,78 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/cwlogs/transform"
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/ingest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
 )
 
-// accept stores events of a stream together with the metrics that they drive, so that there is none
-// without the other, and then shows them to those who wait for them. The caller holds the lock of
-// the group's streams.
-func (s *Server) accept(ctx context.Context, g meta.LogGroup, stream string, events []inputLogEvent, now time.Time, d *found) error {
+// arrival is events that are about to be stored.
+type arrival struct {
+	group  meta.LogGroup
+	stream string
+	events []inputLogEvent
+	rules  *groupRules
+	size   size
+	parts  []ingest.Part
+}
+
+// accept stores events of a stream together with what they cause, the metrics that they drive and the
+// findings of audits, so that there is none without the other, and then shows them to those who wait for
+// them. The caller holds the lock of the group's streams.
+func (s *Server) accept(ctx context.Context, c *awsapi.Caller, g meta.LogGroup, stream string, events []inputLogEvent, now time.Time, d *found) error {
 	rules, err := s.rules.of(ctx, g)
 	if err != nil {
 		return err
 	}
+	audited := rules.masker.audit(groupARN(c, g.Name)+":*", events, now)
+	own, err := s.arrive(ctx, rules, g, stream, events, audited.metrics(g.Name, now), now, d)
+	if err != nil {
+		return err
+	}
+	all, err := s.findings(ctx, g, audited, now)
+	if err != nil {
+		return err
+	}
+	all = append(all, own)
+	var parts []ingest.Part
+	for _, a := range all {
+		parts = append(parts, a.parts...)
+	}
+	if err := s.cfg.Queue.AppendParts(ctx, parts...); err != nil {
+		return retry(err)
+	}
+	for _, a := range all {
+		s.size.add(a.group.Environment, a.group.ID, a.size)
+		a.rules.settle(a.events, now)
+		s.tails.publish(&a.group, a.stream, a.events, a.rules.masker, now)
+		s.deliveries.wake(a.group.ID)
+	}
+	return nil
+}
+
+// arrive makes the batches of events, and of more data of metrics.
+func (s *Server) arrive(ctx context.Context, rules *groupRules, g meta.LogGroup, stream string, events []inputLogEvent, more []Datum, now time.Time, d *found) (*arrival, error) {
 	b := event.NewBuilder()
 	defer b.Release()
-	more := size{events: int64(len(events))}
+	a := &arrival{group: g, stream: stream, events: events, rules: rules, size: size{events: int64(len(events))}}
 	lambda := isLambda(g.Name)
 	for _, e := range events {
 		at := time.UnixMilli(e.timestamp).UnixNano()
 		d.add(b, event.Header{Time: at, Ingested: now.UnixNano(), Stream: stream, Dataset: g.ID}, e.message, rules.transformed(e.message), lambda)
-		more.bytes += int64(len(e.message) + eventOverhead)
-		more.last = max(more.last, at)
+		a.size.bytes += int64(len(e.message) + eventOverhead)
+		a.size.last = max(a.size.last, at)
 	}
-	batches := []*event.Batch{b.Batch()}
-	data := rules.metrics(stream, events)
-	if len(data) > 0 {
+	a.parts = append(a.parts, ingest.Part{Source: ingest.Logs, Batch: b.Batch()})
+	if data := append(rules.metrics(stream, events), more...); len(data) > 0 {
 		m, err := s.cfg.Metrics(ctx, g.Environment, data)
 		if err != nil {
-			return fmt.Errorf("metrics of log group %q: %w", g.Name, err)
+			return nil, fmt.Errorf("metrics of log group %q: %w", g.Name, err)
 		}
-		batches = append(batches, m)
+		a.parts = append(a.parts, ingest.Part{Source: ingest.Metrics, Batch: m})
 	}
-	if err := s.cfg.Queue.Append(ctx, ingest.Logs, batches...); err != nil {
-		return retry(err)
-	}
-	s.size.add(g.Environment, g.ID, more)
-	rules.settle(events, now)
-	s.tails.publish(&g, stream, events, rules.masker, now)
-	s.deliveries.wake(g.ID)
-	return nil
+	return a, nil
 }
 
 // Datum is one value of a metric, Count times.
@@ -232,7 +263,7 @@ func (s *Server) report(ctx context.Context, g *groupRules, quiet time.Time) {
 	}
 	b, err := s.cfg.Metrics(ctx, g.environment, data)
 	if err == nil {
-		err = s.cfg.Queue.Append(ctx, ingest.Logs, b)
+		err = s.cfg.Queue.Append(ctx, ingest.Metrics, b)
 	}
 	if err != nil && !errors.Is(err, ingest.ErrClosed) {
 		s.cfg.Log.Error("store default values of metrics", "error", err)

@@ -249,6 +249,11 @@ func (s *Server) putAccountPolicy(ctx context.Context, r *awsapi.Request, in put
 	if err := s.fits(ctx, r.Caller.Environment, name, of, o); err != nil {
 		return out, err
 	}
+	if in.PolicyType == policyDataProtection {
+		if err := s.checkFindings(ctx, r.Caller.Environment, in.PolicyDocument); err != nil {
+			return out, err
+		}
+	}
 	if in.PolicyType == policySubscription {
 		if err := s.subscribeAll(ctx, r.Caller.Environment, name, o); err != nil {
 			return out, err

@@ -272,11 +272,9 @@ func (s *Server) listLogAnomalyDetectors(ctx context.Context, r *awsapi.Request,
 		return out, err
 	}
 	group, _ := identified(in.FilterLogGroupARN)
-	all, err := objects[detectorObject](ctx, s, r.Caller.Environment, kindDetector)
-	if err != nil {
-		return out, err
-	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(d defined[detectorObject]) bool { return in.FilterLogGroupARN != "" && d.Scope != group }), "detectors", in.NextToken, limit)
+	list, next, err := listed(ctx, s, r.Caller.Environment, kindDetector, in.NextToken, limit, func(d defined[detectorObject]) bool {
+		return in.FilterLogGroupARN == "" || d.Scope == group
+	})
 	for _, d := range list {
 		out.AnomalyDetectors = append(out.AnomalyDetectors, rowOfDetector(r, d))
 	}
@@ -349,12 +347,34 @@ func (s *Server) listAnomalies(ctx context.Context, r *awsapi.Request, in listAn
 	}
 	slices.SortFunc(all, func(a, b defined[anomalyObject]) int { return comparePlaces(a.place(), b.place()) })
 	list, next, err := pageOf(all, "anomalies", in.NextToken, limit)
+	if err != nil {
+		return out, err
+	}
 	for _, a := range list {
+		if g, err := s.group(ctx, r, a.Scope); err == nil { // else nothing of it is protected any more
+			m, err := s.maskerOf(ctx, g)
+			if err != nil {
+				return out, err
+			}
+			a.is = a.is.masked(m)
+		}
 		id, _, _ := strings.Cut(a.Name, "/")
 		out.Anomalies = append(out.Anomalies, anomalyRow{detectorARN(&r.Caller, id), []string{groupARN(&r.Caller, a.Scope)}, a.is})
 	}
 	out.NextToken = next
-	return out, err
+	return out, nil
+}
+
+// masked returns an anomaly without what its group's policies protect.
+func (a anomalyObject) masked(m *masker) anomalyObject {
+	if pattern := m.mask(a.Pattern); pattern != a.Pattern {
+		a.Pattern, a.Regex, a.PatternTokens, a.Description = pattern, patternRegex(pattern), patternTokens(pattern), m.mask(a.Description)
+	}
+	a.LogSamples = slices.Clone(a.LogSamples)
+	for i := range a.LogSamples {
+		a.LogSamples[i].Message = m.mask(a.LogSamples[i].Message)
+	}
+	return a
 }
 
 // at returns an anomaly as it is at a time: its suppression may have ended.
@@ -516,7 +536,7 @@ func (s *Server) findAnomalies(ctx context.Context, d defined[detectorObject], g
 	if where != nil {
 		plan.Stages = append([]query.Stage{query.Filter{Where: where}}, plan.Stages...)
 	}
-	res, err := s.query(ctx, d.Environment, plan)
+	res, err := s.query(ctx, d.Environment, plan, nil)
 	if err != nil {
 		return err
 	}

@@ -91,6 +91,13 @@ func TestAnomalyDetectors(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	r.refused("UpdateAnomaly", fmt.Sprintf(`{"anomalyDetectorArn":%q,"anomalyId":"none"}`, made.AnomalyDetectorARN), "ResourceNotFoundException", "The specified anomaly")
+	// What is protected later is hidden, too.
+	r.call("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, strings.Replace(protection, `EID-\\d{4}`, "by bank", 1)), nil)
+	if s := list("")[0]; !strings.HasSuffix(s.PatternString, " declined *******") || s.LogSamples[0].Message != strings.Replace(a.LogSamples[0].Message, "by bank", "*******", 1) ||
+		!regexp.MustCompile(s.PatternRegex).MatchString(s.LogSamples[0].Message) || strings.Contains(fmt.Sprint(s), "by bank") {
+		t.Errorf("%+v", s)
+	}
+	r.call("DeleteDataProtectionPolicy", `{"logGroupIdentifier":"g"}`, nil)
 	// It passes, and the detector goes on after a restart.
 	r.restart()
 	if err := r.logs.DetectDue(t.Context(), end.Add(10*time.Minute)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"strconv"
+	"unsafe"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/jsonscan"
@@ -12,7 +13,7 @@ import (
 
 // The fields of a log event that do not come from its message.
 const (
-	fieldMessage    = "@message"
+	fieldMessage    = event.FieldMessage
 	fieldSignal     = "meta.signal_type"
 	fieldAnnotation = "meta.annotation_type"
 )
@@ -27,6 +28,8 @@ type found struct {
 	fields []event.Field
 	trace  event.TraceID
 	span   event.SpanID
+	// hidden says that the message has a name or a string that is in no field.
+	hidden bool
 	// about are fields that every message of a call has.
 	about []event.Field
 
@@ -40,6 +43,7 @@ type found struct {
 func (d *found) add(b *event.Builder, h event.Header, message, fields []byte, lambda bool) {
 	d.discover(fields, lambda)
 	h.Trace, h.Parent = d.trace, d.span
+	h.Unpacked = !d.hidden && unsafe.SliceData(fields) == unsafe.SliceData(message)
 	b.Add(h)
 	for i := range d.fields {
 		b.Set(d.fields[i].Name, d.fields[i].Value)
@@ -60,18 +64,23 @@ var traceText = regexp.MustCompile(`(?:AWS-XRAY-TRACE-ID: ?|Root=)(1-[0-9a-fA-F]
 
 // discover looks into a message. A JSON object's leaves become fields: a dot for each object,
 // ".N" for each array on the way, a further @ ahead of a name that begins with one; null and
-// what follows the 1000th field is left out.
+// what follows the 1000th field is left out. Lines that services of AWS write as text have their fields.
 func (d *found) discover(message []byte, lambda bool) {
 	d.forget()
 	d.json.Reset(message)
-	d.names = d.names[:0]
+	d.names, d.hidden = d.names[:0], false
 	switch {
 	case d.json.Peek() == '{':
 		if !d.object(nil, 0) || !d.json.Ended() {
 			d.forget() // no JSON after all
 		}
+		d.hidden = d.hidden || len(d.fields) == 0 || d.json.Unescaped()
 	case lambda:
 		d.lambda(message)
+		d.hidden = true
+	default:
+		d.vended(message)
+		d.hidden = true
 	}
 	if d.trace.IsZero() && (bytes.Contains(message, []byte("AWS-XRAY-TRACE-ID:")) || bytes.Contains(message, []byte("Root=1-"))) {
 		if m := traceText.FindSubmatch(message); m != nil {
@@ -99,6 +108,7 @@ func (d *found) object(prefix []byte, depth int) bool {
 		return false
 	}
 	if s.Take('}') {
+		d.hidden = true // there is nothing under the object's name
 		return true
 	}
 	for {
@@ -127,6 +137,7 @@ func (d *found) array(prefix []byte, depth int) bool {
 		return false
 	}
 	if s.Take(']') {
+		d.hidden = true
 		return true
 	}
 	for i := 0; ; i++ {
@@ -155,6 +166,7 @@ func (d *found) value(name []byte, depth int) bool {
 		d.leaf(name, event.Bool(c == 't'))
 		return c == 't' && s.Word("true") || s.Word("false")
 	case 'n':
+		d.hidden = true
 		return s.Word("null")
 	default:
 		text, whole, ok := s.Number()
@@ -178,6 +190,8 @@ func number(text string, whole bool) event.Value {
 func (d *found) leaf(name []byte, v event.Value) {
 	if len(d.fields) < maxFields && len(name) > 0 {
 		d.fields = append(d.fields, event.Field{Name: jsonscan.Lend(name), Value: v})
+	} else {
+		d.hidden = true
 	}
 	switch string(name) {
 	case "traceId", "trace_id", "trace.trace_id", "xray_trace_id", "@@xrayTraceId":

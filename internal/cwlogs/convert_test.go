@@ -200,3 +200,41 @@ func FuzzPutLogEvents(f *testing.F) {
 		}
 	})
 }
+
+// FuzzVended puts the fields of a line together again.
+func FuzzVended(f *testing.F) {
+	f.Add("2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK")
+	f.Add("2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA\r\n")
+	f.Add("1.0 2017-12-13T08:16:02.130Z Z123412341234 example.com A NOERROR UDP FRA6 192.168.1.1 -")
+	f.Add("2 000 eni- - - 007 22 99999999999999999999 20 4249 1 1 ACCEPT OK")
+	f.Fuzz(func(t *testing.T, line string) {
+		var d found
+		d.vended([]byte(line))
+		if d.fields == nil {
+			return
+		}
+		have := map[string]string{}
+		for _, f := range d.fields {
+			have[f.Name] = f.Value.Text()
+		}
+		for _, format := range vendedFormats {
+			if !strings.HasPrefix(line, format.begin) {
+				continue
+			}
+			texts := strings.Split(strings.TrimRight(line, "\r\n"), " ")
+			if len(texts) != len(format.fields) {
+				t.Fatalf("%q has %v", line, have)
+			}
+			for i, want := range format.fields {
+				text, ok := have[string(want.name)]
+				n, err := strconv.ParseFloat(texts[i], 64)
+				switch {
+				case texts[i] == "-" && !ok, text == texts[i]:
+				case want.number && err == nil && ok && query.NumberValue(texts[i]).Text() == text && n >= 0: // written otherwise
+				default:
+					t.Fatalf("%s of %q is %q", want.name, line, text)
+				}
+			}
+		}
+	})
+}

@@ -296,12 +296,15 @@ func TestFunctionsCorpus(t *testing.T) {
 	c.check("functions.txt", "one")
 }
 
+// TestSmallCorpus runs the corpora that list their events.
 func TestSmallCorpus(t *testing.T) {
-	c := newCorpus(t)
-	cases := querytest.Corpus(t, "testdata/insights/small.txt")
-	c.load("logs/insights", time.Minute, len(cases[0].Load), func(i int) string { return cases[0].Load[i] })
-	c.ready("logs/insights")
-	c.check("small.txt", "logs/insights")
+	for _, file := range []string{"small.txt", "vended.txt"} {
+		c := newCorpus(t)
+		cases := querytest.Corpus(t, "testdata/insights/"+file)
+		c.load("logs/insights", time.Minute, len(cases[0].Load), func(i int) string { return cases[0].Load[i] })
+		c.ready("logs/insights")
+		c.check(file, "logs/insights")
+	}
 }
 
 // TestBigCorpus runs the corpora of the four groups.

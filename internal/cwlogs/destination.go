@@ -3,9 +3,7 @@ package cwlogs
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
@@ -82,11 +80,6 @@ func (s *Server) putDestination(ctx context.Context, r *awsapi.Request, in putDe
 	return out, nil
 }
 
-// destinationResource names a destination in the table of tags.
-func destinationResource(environment, name string) string {
-	return "logs-destination/" + environment + "/" + name
-}
-
 type putDestinationPolicyInput struct {
 	DestinationName string `json:"destinationName"`
 	AccessPolicy    string `json:"accessPolicy"`
@@ -128,12 +121,9 @@ func (s *Server) describeDestinations(ctx context.Context, r *awsapi.Request, in
 	if err := c.err(); err != nil {
 		return out, err
 	}
-	all, err := objects[destinationObject](ctx, s, r.Caller.Environment, kindDestination)
-	if err != nil {
-		return out, err
-	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(d defined[destinationObject]) bool { return !strings.HasPrefix(d.Name, in.DestinationNamePrefix) }),
-		"destinations", in.NextToken, limit)
+	list, next, err := listed(ctx, s, r.Caller.Environment, kindDestination, in.NextToken, limit, func(d defined[destinationObject]) bool {
+		return strings.HasPrefix(d.Name, in.DestinationNamePrefix)
+	})
 	for _, d := range list {
 		out.Destinations = append(out.Destinations, rowOfDestination(r, d))
 	}
@@ -154,12 +144,7 @@ func (s *Server) deleteDestination(ctx context.Context, r *awsapi.Request, in de
 	if err := s.remove(ctx, r.Caller.Environment, kindDestination, "", in.DestinationName, errNoDestination); err != nil {
 		return none{}, err
 	}
-	resource := destinationResource(r.Caller.Environment, in.DestinationName)
-	tags, err := s.cfg.Meta.Tags(ctx, resource)
-	if err != nil {
-		return none{}, err
-	}
-	return none{}, s.cfg.Meta.DeleteTags(ctx, resource, slices.Collect(maps.Keys(tags))...)
+	return none{}, s.cfg.Meta.DeleteAllTags(ctx, destinationResource(r.Caller.Environment, in.DestinationName))
 }
 
 const maxResourcePolicies = 10
@@ -263,10 +248,6 @@ func (s *Server) describeResourcePolicies(ctx context.Context, r *awsapi.Request
 	if err := c.err(); err != nil {
 		return out, err
 	}
-	all, err := objects[resourcePolicyObject](ctx, s, r.Caller.Environment, kindResourcePolicy)
-	if err != nil {
-		return out, err
-	}
 	wanted := in.PolicyScope
 	if wanted == "" {
 		wanted = "ACCOUNT"
@@ -274,9 +255,9 @@ func (s *Server) describeResourcePolicies(ctx context.Context, r *awsapi.Request
 			wanted = "RESOURCE"
 		}
 	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(d defined[resourcePolicyObject]) bool {
-		return (wanted == "RESOURCE") != (d.Scope != "") || in.ResourceARN != "" && d.is.ResourceARN != in.ResourceARN
-	}), "resource-policies", in.NextToken, limit)
+	list, next, err := listed(ctx, s, r.Caller.Environment, kindResourcePolicy, in.NextToken, limit, func(d defined[resourcePolicyObject]) bool {
+		return (wanted == "RESOURCE") == (d.Scope != "") && (in.ResourceARN == "" || d.is.ResourceARN == in.ResourceARN)
+	})
 	for _, d := range list {
 		out.ResourcePolicies = append(out.ResourcePolicies, rowOfPolicy(d))
 	}

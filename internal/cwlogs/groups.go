@@ -205,12 +205,38 @@ type tagFilter struct {
 }
 
 type listLogGroupsInput struct {
-	LogGroupNamePattern string      `json:"logGroupNamePattern"`
-	LogGroupClass       string      `json:"logGroupClass"`
-	LogGroupTags        []tagFilter `json:"logGroupTags"`
-	FieldIndexNames     []string    `json:"fieldIndexNames"`
-	Limit               *int        `json:"limit"`
-	NextToken           string      `json:"nextToken"`
+	LogGroupNamePattern string             `json:"logGroupNamePattern"`
+	LogGroupClass       string             `json:"logGroupClass"`
+	DataSources         []dataSourceFilter `json:"dataSources"`
+	LogGroupTags        []tagFilter        `json:"logGroupTags"`
+	FieldIndexNames     []string           `json:"fieldIndexNames"`
+	Limit               *int               `json:"limit"`
+	NextToken           string             `json:"nextToken"`
+}
+
+// namePattern checks a pattern of the names of log groups, of up to five alternatives, and returns what
+// reports whether it has a name; the empty pattern has all.
+func (c *check) namePattern(p string) func(name string) bool {
+	if p == "" {
+		return func(string) bool { return true }
+	}
+	alternatives := strings.Split(p, "|")
+	bad := len(p) < 3 || len(p) > 129 || len(alternatives) > 5
+	for _, a := range alternatives {
+		a = strings.TrimPrefix(a, "^")
+		bad = bad || len(a) < 3 || len(a) > 24 || !groupName.MatchString(a)
+	}
+	if bad {
+		c.fault(quote(p), "logGroupNamePattern", `Member must satisfy regular expression pattern: (\^?[\.\-_\/#A-Za-z0-9]{3,24})(\|\^?[\.\-_\/#A-Za-z0-9]{3,24}){0,4}`)
+	}
+	return func(name string) bool {
+		return slices.ContainsFunc(alternatives, func(a string) bool {
+			if start, ok := strings.CutPrefix(a, "^"); ok {
+				return strings.HasPrefix(name, start)
+			}
+			return strings.Contains(name, a)
+		})
+	}
 }
 
 type listedGroup struct {
@@ -229,18 +255,8 @@ func (s *Server) listLogGroups(ctx context.Context, r *awsapi.Request, in listLo
 	var c check
 	limit := c.number("limit", in.Limit, 1, 1000, 50)
 	c.enum("logGroupClass", in.LogGroupClass, classes...)
-	var alternatives []string
-	if p := in.LogGroupNamePattern; p != "" {
-		alternatives = strings.Split(p, "|")
-		bad := len(p) < 3 || len(p) > 129 || len(alternatives) > 5
-		for _, a := range alternatives {
-			a = strings.TrimPrefix(a, "^")
-			bad = bad || len(a) < 3 || len(a) > 24 || !groupName.MatchString(a)
-		}
-		if bad {
-			c.fault(quote(p), "logGroupNamePattern", `Member must satisfy regular expression pattern: (\^?[\.\-_\/#A-Za-z0-9]{3,24})(\|\^?[\.\-_\/#A-Za-z0-9]{3,24}){0,4}`)
-		}
-	}
+	named := c.namePattern(in.LogGroupNamePattern)
+	of := c.dataSources(in.DataSources)
 	if err := c.err(); err != nil {
 		return out, err
 	}
@@ -252,17 +268,13 @@ func (s *Server) listLogGroups(ctx context.Context, r *awsapi.Request, in listLo
 	if err != nil {
 		return out, err
 	}
+	sources, err := s.dataSources(ctx, r.Caller.Environment)
+	if err != nil {
+		return out, err
+	}
 	var kept []meta.LogGroup
 	for _, g := range all {
-		matches := len(alternatives) == 0
-		for _, a := range alternatives {
-			if start, ok := strings.CutPrefix(a, "^"); ok {
-				matches = matches || strings.HasPrefix(g.Name, start)
-			} else {
-				matches = matches || strings.Contains(g.Name, a)
-			}
-		}
-		if !matches || in.LogGroupClass != "" && g.Class != in.LogGroupClass {
+		if !named(g.Name) || in.LogGroupClass != "" && g.Class != in.LogGroupClass || !of(sources[g.Name]) {
 			continue
 		}
 		if ok, err := s.indexed(ctx, r, g, in.FieldIndexNames); err != nil {

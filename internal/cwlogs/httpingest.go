@@ -117,7 +117,7 @@ func (s *Server) ingest(w http.ResponseWriter, r *http.Request) (status int, con
 	if err != nil {
 		return refused(invalid("The request body can not be read: %v", err))
 	}
-	rejected, err := s.acceptAny(r.Context(), g, stream, events, now)
+	rejected, err := s.acceptAny(r.Context(), &caller, g, stream, events, now)
 	if err != nil {
 		return refused(err)
 	}
@@ -205,7 +205,7 @@ type rejections struct {
 func (r rejections) count() int { return r.TooOld + r.TooNew + r.Expired }
 
 // acceptAny stores events in any order, as many as the times of which are taken.
-func (s *Server) acceptAny(ctx context.Context, g meta.LogGroup, stream string, events []inputLogEvent, now time.Time) (rejected rejections, err error) {
+func (s *Server) acceptAny(ctx context.Context, c *awsapi.Caller, g meta.LogGroup, stream string, events []inputLogEvent, now time.Time) (rejected rejections, err error) {
 	total := 0
 	for i := range events {
 		total += len(events[i].message) + eventOverhead
@@ -232,7 +232,7 @@ func (s *Server) acceptAny(ctx context.Context, g meta.LogGroup, stream string, 
 		return rejected, nil
 	}
 	var d found
-	return rejected, s.accept(ctx, g, stream, events[first:end], now, &d)
+	return rejected, s.accept(ctx, c, g, stream, events[first:end], now, &d)
 }
 
 // millis reads a time in seconds or milliseconds; what is none is now.

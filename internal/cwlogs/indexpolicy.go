@@ -99,21 +99,28 @@ type describeIndexPoliciesOutput struct {
 	IndexPolicies []indexPolicyRow `json:"indexPolicies"`
 }
 
-func (s *Server) listedGroups(ctx context.Context, r *awsapi.Request, ids []string) (list []meta.LogGroup, err error) {
+// indexPolicies calls visit for the policies that hold for the groups that identifiers name.
+func (s *Server) indexPolicies(ctx context.Context, r *awsapi.Request, identifiers []string, visit func(meta.LogGroup, indexPolicyRow) error) error {
 	var c check
-	c.count("logGroupIdentifiers", len(ids), 1, 100)
+	c.count("logGroupIdentifiers", len(identifiers), 1, 100)
 	if err := c.err(); err != nil {
-		return nil, err
+		return err
 	}
-	for _, id := range ids {
+	for _, id := range identifiers {
 		var c check
 		g, err := s.identifiedGroup(ctx, r, &c, id)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, g)
+		row, ok, err := s.indexPolicy(ctx, r, g)
+		if err == nil && ok {
+			err = visit(g, row)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return list, nil
+	return nil
 }
 
 // indexPolicy returns the policy that holds for a group: its own, else the account's.
@@ -155,20 +162,11 @@ func (s *Server) indexed(ctx context.Context, r *awsapi.Request, g meta.LogGroup
 
 func (s *Server) describeIndexPolicies(ctx context.Context, r *awsapi.Request, in groupsInput) (describeIndexPoliciesOutput, error) {
 	out := describeIndexPoliciesOutput{IndexPolicies: []indexPolicyRow{}}
-	groups, err := s.listedGroups(ctx, r, in.LogGroupIdentifiers)
-	if err != nil {
-		return out, err
-	}
-	for _, g := range groups {
-		row, ok, err := s.indexPolicy(ctx, r, g)
-		if err != nil {
-			return out, err
-		}
-		if ok {
-			out.IndexPolicies = append(out.IndexPolicies, row)
-		}
-	}
-	return out, nil
+	err := s.indexPolicies(ctx, r, in.LogGroupIdentifiers, func(_ meta.LogGroup, row indexPolicyRow) error {
+		out.IndexPolicies = append(out.IndexPolicies, row)
+		return nil
+	})
+	return out, err
 }
 
 type fieldIndexRow struct {
@@ -188,32 +186,21 @@ type describeFieldIndexesOutput struct {
 // have them.
 func (s *Server) describeFieldIndexes(ctx context.Context, r *awsapi.Request, in groupsInput) (describeFieldIndexesOutput, error) {
 	out := describeFieldIndexesOutput{FieldIndexes: []fieldIndexRow{}}
-	groups, err := s.listedGroups(ctx, r, in.LogGroupIdentifiers)
-	if err != nil {
-		return out, err
-	}
-	for _, g := range groups {
-		row, ok, err := s.indexPolicy(ctx, r, g)
-		if err != nil {
-			return out, err
-		}
-		if !ok {
-			continue
-		}
+	err := s.indexPolicies(ctx, r, in.LogGroupIdentifiers, func(g meta.LogGroup, row indexPolicyRow) error {
 		fields, err := parseIndexPolicy(row.PolicyDocument)
 		if err != nil {
-			return out, fmt.Errorf("stored index policy of %q: %w", g.Name, err)
+			return fmt.Errorf("stored index policy of %q: %w", g.Name, err)
 		}
 		for _, f := range fields {
 			q, _, err := s.conditions(ctx, &reading{group: g, where: query.Has{X: query.Field{Name: f}}})
 			if err != nil {
-				return out, err
+				return err
 			}
 			at := query.Field{Name: event.FieldTime}
 			q.Stages = append(q.Stages, query.Aggregate{Aggs: []query.Agg{{Name: "first", Op: query.Min, Arg: at}, {Name: "last", Op: query.Max, Arg: at}, {Name: "scan", Op: query.Max, Arg: query.Field{Name: event.FieldIngested}}}})
 			res, err := s.cfg.Store.Query(ctx, q)
 			if err != nil {
-				return out, err
+				return err
 			}
 			index := fieldIndexRow{LogGroupIdentifier: groupARN(&r.Caller, g.Name), FieldIndexName: f, LastScanTime: row.LastUpdateTime, Type: "FIELD_INDEX"}
 			if v := res.Rows[0]; !v[0].Missing() {
@@ -221,6 +208,7 @@ func (s *Server) describeFieldIndexes(ctx context.Context, r *awsapi.Request, in
 			}
 			out.FieldIndexes = append(out.FieldIndexes, index)
 		}
-	}
-	return out, nil
+		return nil
+	})
+	return out, err
 }

@@ -193,6 +193,10 @@ func (in *startQueryInput) check() ([]string, error) {
 var errOneGroup = invalid("Exactly one of logGroupName, logGroupNames and logGroupIdentifiers must be given, or SOURCE in the query.")
 
 func (s *Server) queryGroups(ctx context.Context, a asking, names []string) ([]insights.Group, error) {
+	sources, err := s.dataSources(ctx, a.environment)
+	if err != nil {
+		return nil, err
+	}
 	var groups []insights.Group
 	for _, n := range names {
 		g, err := s.cfg.Meta.LogGroup(ctx, a.environment, n)
@@ -203,9 +207,15 @@ func (s *Server) queryGroups(ctx context.Context, a asking, names []string) ([]i
 		if err != nil {
 			return nil, err
 		}
-		groups = append(groups, insights.Group{Dataset: g.ID, Label: a.account + ":" + g.Name})
+		groups = append(groups, askedGroup(a, g, sources))
 	}
 	return groups, nil
+}
+
+// askedGroup is a group as a query knows it.
+func askedGroup(a asking, g meta.LogGroup, sources map[string]dataSource) insights.Group {
+	from := sources[g.Name]
+	return insights.Group{Dataset: g.ID, Label: a.account + ":" + g.Name, SourceName: from.name, SourceType: from.kind}
 }
 
 // sourceGroups finds the groups that SOURCE names or chooses.
@@ -230,30 +240,39 @@ func (s *Server) sourceGroups(ctx context.Context, a asking, src *insights.Sourc
 	if err != nil {
 		return nil, err
 	}
+	sources, err := s.dataSources(ctx, a.environment)
+	if err != nil {
+		return nil, err
+	}
+	// Without a class in SOURCE the groups are those of the standard one.
+	class := insights.SelectorArg{Name: "class", Values: classes[:1]}
+	if slices.ContainsFunc(src.Selectors, func(sel insights.Selector) bool {
+		return slices.ContainsFunc(sel.Args, func(arg insights.SelectorArg) bool { return arg.Name == "class" })
+	}) {
+		class.Values = classes
+	}
 	groups := []insights.Group{}
 	for _, g := range list {
-		ok := true
+		ok, err := s.selected(ctx, a, g, sources, class)
 		for _, sel := range src.Selectors {
-			if sel.Name == "dataSource" {
-				return nil, &syntax.Error{Src: a.text, Span: src.Span, Msg: "not supported by this server: dataSource"}
-			}
 			for _, arg := range sel.Args {
-				var is bool
-				if is, err = s.selected(ctx, a, g, arg); err != nil {
-					return nil, err
+				if ok && err == nil {
+					ok, err = s.selected(ctx, a, g, sources, arg)
 				}
-				ok = ok && is
 			}
 		}
+		if err != nil {
+			return nil, err
+		}
 		if ok {
-			groups = append(groups, insights.Group{Dataset: g.ID, Label: a.account + ":" + g.Name})
+			groups = append(groups, askedGroup(a, g, sources))
 		}
 	}
 	return groups, nil
 }
 
 // selected reports whether a group meets one condition of a selector.
-func (s *Server) selected(ctx context.Context, a asking, g meta.LogGroup, arg insights.SelectorArg) (bool, error) {
+func (s *Server) selected(ctx context.Context, a asking, g meta.LogGroup, sources map[string]dataSource, arg insights.SelectorArg) (bool, error) {
 	var tags map[string]string
 	if arg.Name == "tags" {
 		var err error
@@ -263,6 +282,8 @@ func (s *Server) selected(ctx context.Context, a asking, g meta.LogGroup, arg in
 	}
 	return slices.ContainsFunc(arg.Values, func(v string) bool {
 		switch arg.Name {
+		case "": // of dataSource
+			return sources[g.Name].is(v)
 		case "nameprefix":
 			return strings.HasPrefix(g.Name, v)
 		case "class":
@@ -339,6 +360,9 @@ type getQueryResultsOutput struct {
 	Results       [][]resultField `json:"results"`
 	Statistics    queryStatistics `json:"statistics"`
 	NextToken     string          `json:"nextToken,omitempty"`
+	// ErrorMessage tells why there is no result. AWS's model has no member for it here; the name is
+	// that of the history of scheduled queries, and clients that do not know it pass over it.
+	ErrorMessage string `json:"errorMessage,omitempty"`
 }
 
 var queryID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
@@ -383,8 +407,14 @@ func (s *Server) getQueryResults(ctx context.Context, r *awsapi.Request, in getQ
 		}
 	}
 	snap := s.runs.snapshot(run)
-	out.Status, out.Statistics = snap.status, snap.statistics
-	if snap.status != complete {
+	out.Status, out.Statistics, out.ErrorMessage = snap.status, snap.statistics, snap.fault
+	switch snap.status {
+	case complete:
+	case running:
+		rows, statistics, err := run.partial.get(ctx, limit)
+		out.Results, out.Statistics = append(out.Results, rows...), statistics
+		return out, err
+	default:
 		return out, nil
 	}
 	end := min(start+limit, snap.rows)
@@ -459,6 +489,7 @@ type queryRow struct {
 	LogGroupName  string    `json:"logGroupName,omitempty"`
 	QueryDuration *int64    `json:"queryDuration,omitempty"`
 	BytesScanned  *count    `json:"bytesScanned,omitempty"`
+	ErrorMessage  string    `json:"errorMessage,omitempty"` // as in getQueryResultsOutput
 }
 
 type describeQueriesOutput struct {
@@ -501,7 +532,7 @@ func (s *Server) describeQueries(ctx context.Context, r *awsapi.Request, in desc
 			out.NextToken = pageToken("queries", out.Queries[limit-1].QueryID)
 			break
 		}
-		row := queryRow{QueryLanguage: languageCWLI, QueryID: run.id, QueryString: run.text, Status: snap.status, CreateTime: run.created.UnixMilli()}
+		row := queryRow{QueryLanguage: languageCWLI, QueryID: run.id, QueryString: run.text, Status: snap.status, CreateTime: run.created.UnixMilli(), ErrorMessage: snap.fault}
 		if len(run.groups) == 1 {
 			row.LogGroupName = run.groups[0]
 		}
@@ -509,8 +540,15 @@ func (s *Server) describeQueries(ctx context.Context, r *awsapi.Request, in desc
 			d := snap.ended.Sub(run.created).Milliseconds()
 			row.QueryDuration = &d
 		}
-		if snap.status == complete {
+		switch snap.status {
+		case complete:
 			row.BytesScanned = &snap.statistics.BytesScanned
+		case running:
+			_, statistics, err := run.partial.get(ctx, 0)
+			if err != nil {
+				return out, err
+			}
+			row.BytesScanned = &statistics.BytesScanned
 		}
 		out.Queries = append(out.Queries, row)
 	}

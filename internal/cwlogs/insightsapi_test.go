@@ -15,6 +15,8 @@ type queryResults struct {
 	Results    [][]struct{ Field, Value string } `json:"results"`
 	Statistics map[string]float64                `json:"statistics"`
 	NextToken  string                            `json:"nextToken"`
+	// ErrorMessage is ours: see docs/wire/cloudwatch-logs.md.
+	ErrorMessage string `json:"errorMessage"`
 }
 
 // query runs a query to its end and returns its rows as lines of name=value, without @ptr.

@@ -211,11 +211,12 @@ func (s *Server) createLookupTable(ctx context.Context, r *awsapi.Request, in lo
 	var out createLookupTableOutput
 	var c check
 	c.text("lookupTableName", in.LookupTableName, 256, tableName, tableName.String())
+	c.tags(in.Tags)
 	if err := c.err(); err != nil {
 		return out, err
 	}
-	if len(in.Tags) > 0 {
-		return out, awsapi.Errorf("ValidationException", "Tags of lookup tables are not supported by this server.")
+	if len(in.Tags) > maxTags {
+		return out, tooManyTags(tableARN(&r.Caller, in.LookupTableName))
 	}
 	t := meta.LookupTable{Environment: r.Caller.Environment, Name: in.LookupTableName, Created: time.Now()}
 	if err := s.content(ctx, r, &in, &t); err != nil {
@@ -233,7 +234,8 @@ func (s *Server) createLookupTable(ctx context.Context, r *awsapi.Request, in lo
 	} else if err != nil {
 		return out, err
 	}
-	return createLookupTableOutput{tableARN(&r.Caller, t.Name), t.Created.UnixMilli()}, nil
+	err = s.cfg.Meta.PutTags(ctx, tableResource(t.Environment, t.Name), in.Tags)
+	return createLookupTableOutput{tableARN(&r.Caller, t.Name), t.Created.UnixMilli()}, err
 }
 
 type lookupTableRow struct {
@@ -299,7 +301,7 @@ func (s *Server) deleteLookupTable(ctx context.Context, r *awsapi.Request, in lo
 	if errors.Is(err, meta.ErrNotFound) {
 		return none{}, errNoTable
 	}
-	return none{}, err
+	return none{}, errors.Join(err, s.cfg.Meta.DeleteAllTags(ctx, tableResource(t.Environment, t.Name)))
 }
 
 type describeLookupTablesInput struct {

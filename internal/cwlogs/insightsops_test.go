@@ -60,14 +60,14 @@ func TestResultsOutliveARestart(t *testing.T) {
 	if after.Status != "Complete" || len(after.Results) != 3 || after.Results[0][0].Value != "3" || !reflect.DeepEqual(after.Statistics, before.Statistics) {
 		t.Errorf("after the restart: %+v", after)
 	}
-	if got := r.results(cut.ID); got.Status != "Failed" || len(got.Results) != 0 {
+	if got := r.results(cut.ID); got.Status != "Failed" || len(got.Results) != 0 || got.ErrorMessage != "the server was restarted" {
 		t.Errorf("a run that the restart cut: %+v", got)
 	}
 	var list struct {
-		Queries []struct{ QueryID, Status, QueryString string }
+		Queries []struct{ QueryID, Status, QueryString, ErrorMessage string }
 	}
 	r.call("DescribeQueries", `{}`, &list)
-	if len(list.Queries) != 3 || list.Queries[0].QueryID != cut.ID || list.Queries[0].Status != "Failed" {
+	if len(list.Queries) != 3 || list.Queries[0].QueryID != cut.ID || list.Queries[0].Status != "Failed" || list.Queries[0].ErrorMessage != "the server was restarted" || list.Queries[1].ErrorMessage != "" {
 		t.Errorf("queries: %+v", list)
 	}
 }
@@ -103,6 +103,65 @@ func TestStopQuery(t *testing.T) {
 	}
 	if r.results(id).Status != "Cancelled" {
 		t.Error("a stopped query ran after all")
+	}
+}
+
+// TestRunningQueryShowsWhatItHas polls a slow query: rows come, masked, and counts grow until it ends.
+func TestRunningQueryShowsWhatItHas(t *testing.T) {
+	r := newRig(t)
+	r.group()
+	r.call("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, protection), nil)
+	const batches, lines = 15, 8000
+	events := make([]inEvent, lines)
+	for i := range batches {
+		for k := range events {
+			events[k] = inEvent{now(), fmt.Sprintf("%d of bob@example.com", i*lines+k)}
+		}
+		r.put("g", "s", events...)
+	}
+	slow := strings.Repeat("sha256(", 20) + "@message" + strings.Repeat(")", 20)
+	id := r.startQuery("fields @timestamp, @message | filter " + slow + ` != "" | limit 20`)
+	var matched, bytes float64
+	partly := false
+	for deadline := time.Now().Add(time.Minute); ; {
+		out := r.results(id)
+		s := out.Statistics
+		if s["recordsMatched"] < matched || s["recordsScanned"] < s["recordsMatched"] {
+			t.Fatalf("statistics %v behind %v records", s, matched)
+		}
+		matched = s["recordsMatched"]
+		for _, row := range out.Results {
+			if len(row) != 3 || !strings.HasSuffix(row[1].Value, " of ***************") || row[2].Field != "@ptr" {
+				t.Fatalf("row %v", row)
+			}
+		}
+		if out.Status == "Complete" {
+			if len(out.Results) != 20 || matched != batches*lines {
+				t.Fatalf("%d rows, %v", len(out.Results), s)
+			}
+			break
+		}
+		if out.Status == "Running" {
+			partly = partly || len(out.Results) == 20 && matched > 0 && matched < batches*lines
+			var list struct {
+				Queries []struct {
+					Status       string
+					BytesScanned *float64
+				}
+			}
+			r.call("DescribeQueries", `{}`, &list)
+			if q := list.Queries[0]; q.BytesScanned == nil || *q.BytesScanned < bytes {
+				t.Fatalf("listed %+v behind %v bytes", q, bytes)
+			} else {
+				bytes = *q.BytesScanned
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the query does not end")
+		}
+	}
+	if !partly || bytes == 0 {
+		t.Errorf("nothing was to be seen while it ran: rows %v, %v bytes", partly, bytes)
 	}
 }
 
@@ -233,7 +292,6 @@ func TestListLogGroupsForQuery(t *testing.T) {
 	}
 	r.refused("StartQuery", `{"logGroupName":"g",`+anyTime+`,"queryString":"SOURCE \"h\" | fields @message"}`, "InvalidParameterException", "Log groups are named by SOURCE")
 	r.refused("StartQuery", `{`+anyTime+`,"queryString":"SOURCE \"none\" | fields @message"}`, "ResourceNotFoundException", "Log group 'none' does not exist")
-	r.refused("StartQuery", `{`+anyTime+`,"queryString":"SOURCE dataSource([\"x\"]) | fields @message"}`, "MalformedQueryException", "1:1: not supported by this server: dataSource")
 	r.refused("StartQuery", `{`+anyTime+`,"queryString":"SOURCE \"g\" START=2000 END=1000 | fields @message"}`, "MalformedQueryException", "1:1: the end of the time range is ahead of its start")
 }
 

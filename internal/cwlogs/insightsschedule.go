@@ -123,9 +123,6 @@ func (s *Server) checkScheduled(ctx context.Context, r *awsapi.Request, in *sche
 	if in.QueryLanguage != languageCWLI {
 		return validation("Query language %s is not supported by this server; use %s.", in.QueryLanguage, languageCWLI)
 	}
-	if len(in.Tags) > 0 {
-		return validation("Tags of scheduled queries are not supported by this server.")
-	}
 	if _, err := parseSchedule(in.ScheduleExpression); err != nil {
 		return validation("The schedule expression is not valid: %v.", err)
 	}
@@ -202,6 +199,13 @@ func (s *Server) createScheduledQuery(ctx context.Context, r *awsapi.Request, in
 	if in.Name == "" || len(in.Name) > 255 || !scheduledName.MatchString(in.Name) {
 		return out, validation("1 validation error detected: Value '%s' at 'name' failed to satisfy constraint: Member must satisfy regular expression pattern: %s", in.Name, scheduledName)
 	}
+	var c check
+	if c.tags(in.Tags); len(in.Tags) > maxTags {
+		c.fault(fmt.Sprintf("'[%d members]'", len(in.Tags)), "tags", "Member must have length less than or equal to %d", maxTags)
+	}
+	if err := c.validation(); err != nil {
+		return out, err
+	}
 	if err := s.checkScheduled(ctx, r, &in); err != nil {
 		return out, err
 	}
@@ -223,7 +227,8 @@ func (s *Server) createScheduledQuery(ctx context.Context, r *awsapi.Request, in
 		return out, err
 	}
 	s.schedule.changed()
-	return createScheduledQueryOutput{scheduledARN(&r.Caller, q.ID), in.State}, nil
+	err = s.cfg.Meta.PutTags(ctx, scheduledResource(q.Environment, q.ID), in.Tags)
+	return createScheduledQueryOutput{scheduledARN(&r.Caller, q.ID), in.State}, err
 }
 
 func encodeDefinition(r *awsapi.Request, in *scheduledQueryInput) (string, error) {
@@ -306,7 +311,7 @@ func (s *Server) deleteScheduledQuery(ctx context.Context, r *awsapi.Request, in
 	if errors.Is(err, meta.ErrNotFound) {
 		return none{}, awsapi.Errorf("ResourceNotFoundException", "The specified scheduled query does not exist.")
 	}
-	return none{}, err
+	return none{}, errors.Join(err, s.cfg.Meta.DeleteAllTags(ctx, scheduledResource(q.Environment, q.ID)))
 }
 
 type listScheduledQueriesInput struct {

@@ -193,7 +193,7 @@ func TestScheduledQueriesRefuse(t *testing.T) {
 		`"name":"q"`: `"name":"q q"`, `"queryString":"fields a"`: `"queryString":"fields"`, `rate(1 hour)`: `rate(1 week)`, `"CWLI"`: `"SQL"`, `"executionRoleArn":"r"`: `"x":1`,
 		`"executionRoleArn":"r"}`:  `"executionRoleArn":"r","destinationConfiguration":{"s3Configuration":{"destinationIdentifier":"s3://bucket/x","roleArn":"r"}}}`,
 		`,"executionRoleArn":"r"}`: `,"executionRoleArn":"r","timezone":"Mars/Base"}`, `"fields a",`: `"fields a","destinationConfiguration":{"s3Configuration":{"destinationIdentifier":"ftp://x","roleArn":"r"}},`,
-		`"logGroupIdentifiers":["g"],`: `"tags":{"a":"b"},"logGroupIdentifiers":["g"],`,
+		`"logGroupIdentifiers":["g"],`: `"tags":{"a*":"b"},"logGroupIdentifiers":["g"],`,
 	} {
 		body := strings.Replace(ok, from, to, 1)
 		if body == ok {

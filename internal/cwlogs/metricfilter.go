@@ -197,15 +197,11 @@ func (s *Server) describeMetricFilters(ctx context.Context, r *awsapi.Request, i
 			return out, err
 		}
 	}
-	all, err := objects[storedMetricFilter](ctx, s, r.Caller.Environment, kindMetricFilter)
-	if err != nil {
-		return out, err
-	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(o defined[storedMetricFilter]) bool {
+	list, next, err := listed(ctx, s, r.Caller.Environment, kindMetricFilter, in.NextToken, limit, func(o defined[storedMetricFilter]) bool {
 		t := o.is.MetricTransformations[0]
-		return in.LogGroupName != "" && o.Scope != in.LogGroupName || !strings.HasPrefix(o.Name, in.FilterNamePrefix) ||
-			in.MetricName != "" && (t.MetricName != in.MetricName || t.MetricNamespace != in.MetricNamespace)
-	}), "metric-filters", in.NextToken, limit)
+		return (in.LogGroupName == "" || o.Scope == in.LogGroupName) && strings.HasPrefix(o.Name, in.FilterNamePrefix) &&
+			(in.MetricName == "" || t.MetricName == in.MetricName && t.MetricNamespace == in.MetricNamespace)
+	})
 	for _, o := range list {
 		out.MetricFilters = append(out.MetricFilters, metricFilterRow{o.Name, o.Created.UnixMilli(), o.Scope, o.is.metricFilterObject})
 	}

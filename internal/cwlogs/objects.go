@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
@@ -87,6 +88,15 @@ func (s *Server) remove(ctx context.Context, environment, kind, scope, name stri
 
 // place is where an object stands in a list; it keeps the order of lists.
 func (d defined[T]) place() string { return d.Name + "\x00" + d.Scope }
+
+// listed returns a page of the objects of a kind for which wanted holds.
+func listed[T any](ctx context.Context, s *Server, environment, kind, token string, limit int, wanted func(defined[T]) bool) (list []defined[T], next string, err error) {
+	all, err := objects[T](ctx, s, environment, kind)
+	if err != nil {
+		return nil, "", err
+	}
+	return pageOf(slices.DeleteFunc(all, func(d defined[T]) bool { return !wanted(d) }), kind, token, limit)
+}
 
 // pageOf cuts a page out of a list of objects; kind keeps the tokens of one operation from being
 // taken by another.

@@ -7,10 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/trefoil-o11y/trefoil/internal/ingest"
 )
 
 const protection = `{"Name":"p","Version":"2021-06-01","Configuration":{"CustomDataIdentifier":[{"Name":"Badge","Regex":"EID-\\d{4}"}]},"Statement":[
@@ -83,6 +86,72 @@ func TestDataProtection(t *testing.T) {
 	}
 	r.call("DeleteAccountPolicy", `{"policyName":"all","policyType":"DATA_PROTECTION_POLICY"}`, nil)
 	r.refused("DeleteAccountPolicy", `{"policyName":"all","policyType":"DATA_PROTECTION_POLICY"}`, "ResourceNotFoundException", "Policy with name [all] does not exist.")
+}
+
+// TestAuditFindings sees what audits of a group and of the account report, where, and how it is counted.
+func TestAuditFindings(t *testing.T) {
+	r := newRig(t)
+	for _, g := range []string{"g", "audit", "all"} {
+		r.call("CreateLogGroup", fmt.Sprintf(`{"logGroupName":%q}`, g), nil)
+	}
+	r.stream("g", "s")
+	to := func(destination string) string {
+		return strings.Replace(protection, `"FindingsDestination":{}`, `"FindingsDestination":`+destination, 1)
+	}
+	put := func(document string) string {
+		return fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%s}`, encode(t, document))
+	}
+	r.refused("PutDataProtectionPolicy", put(to(`{"CloudWatchLogs":{"LogGroup":"none"}}`)), "ResourceNotFoundException", "The specified log group does not exist.")
+	r.refused("PutDataProtectionPolicy", put(to(`{"CloudWatchLogs":{"LogGroup":"a b"}}`)), "InvalidParameterException", "The FindingsDestination CloudWatchLogs has no valid LogGroup.")
+	r.refused("PutDataProtectionPolicy", put(to(`{"S3":{"Bucket":"b"}}`)), "InvalidParameterException", "Audit findings can not be sent to S3")
+	r.refused("PutAccountPolicy", fmt.Sprintf(`{"policyName":"all","policyType":"DATA_PROTECTION_POLICY","policyDocument":%s}`, encode(t, to(`{"Firehose":{"DeliveryStream":"d"}}`))), "InvalidParameterException", "Audit findings can not be sent to Firehose")
+	r.call("PutDataProtectionPolicy", put(to(`{"CloudWatchLogs":{"LogGroup":"audit"}}`)), nil)
+	account := strings.NewReplacer(`"arn:aws:dataprotection::aws:data-identifier/EmailAddress",`, "", `,"Badge"`, "").Replace(to(`{"CloudWatchLogs":{"LogGroup":"all"}}`))
+	r.call("PutAccountPolicy", fmt.Sprintf(`{"policyName":"all","policyType":"DATA_PROTECTION_POLICY","policyDocument":%s}`, encode(t, account)), nil)
+
+	before := time.Now().Truncate(time.Second)
+	r.put("g", "s", inEvent{now(), "nothing"}, inEvent{now(), "é ann@example.com and bob@example.com"}, inEvent{now(), "4111 1111 1111 1111 by EID-1234"})
+	read := func(group string) (list []string) {
+		t.Helper()
+		var out eventsOutput
+		r.call("FilterLogEvents", fmt.Sprintf(`{"logGroupName":%q,"logStreamNames":["g"]}`, group), &out)
+		for _, e := range out.Events {
+			var f struct{ AuditTimestamp time.Time }
+			if err := json.Unmarshal([]byte(e.Message), &f); err != nil || f.AuditTimestamp.Before(before) || f.AuditTimestamp.After(time.Now()) {
+				t.Errorf("finding %s: %v", e.Message, err)
+			}
+			list = append(list, regexp.MustCompile(`"auditTimestamp":"[^"]*Z",`).ReplaceAllString(e.Message, ""))
+		}
+		return list
+	}
+	const resource = `"resourceArn":"arn:aws:logs:us-east-1:000000000000:log-group:g:*"`
+	if got, want := read("audit"), []string{
+		`{` + resource + `,"dataIdentifiers":[{"name":"EmailAddress","count":2,"detections":[{"start":3,"end":17},{"start":23,"end":37}]}]}`,
+		`{` + resource + `,"dataIdentifiers":[{"name":"Badge","count":1,"detections":[{"start":24,"end":31}]},{"name":"CreditCardNumber","count":1,"detections":[{"start":1,"end":19}]}]}`,
+	}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got, want := read("all"), []string{`{` + resource + `,"dataIdentifiers":[{"name":"CreditCardNumber","count":1,"detections":[{"start":1,"end":19}]}]}`}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	for _, dims := range []string{"", "&dim=LogGroupName:g"} {
+		if got := sumOf(r.statistics("ns=AWS/Logs&name=LogEventsWithFindings"+dims), "Sum"); got != 2 {
+			t.Errorf("%v events with findings of %q", got, dims)
+		}
+	}
+
+	// Three events, their three findings and the metric, of the account and of the group.
+	if st := r.parts.Queue.Stats(); st[ingest.Logs].Events != 6 || st[ingest.Metrics].Events != 2 {
+		t.Errorf("counted %d log events and %d data of metrics", st[ingest.Logs].Events, st[ingest.Metrics].Events)
+	}
+	// Without their group the findings are lost, the events are not.
+	r.call("DeleteLogGroup", `{"logGroupName":"audit"}`, nil)
+	r.put("g", "s", inEvent{now(), "eve@example.com"})
+	var out eventsOutput
+	r.call("FilterLogEvents", `{"logGroupName":"g"}`, &out)
+	if len(out.Events) != 4 || len(read("all")) != 1 {
+		t.Errorf("%d events, %d findings", len(out.Events), len(read("all")))
+	}
 }
 
 func TestIndexPolicies(t *testing.T) {
@@ -194,8 +263,73 @@ func TestDataSources(t *testing.T) {
 	if out.AggregateLogGroupSummaries == nil || len(out.AggregateLogGroupSummaries) != 0 {
 		t.Errorf("%v", out)
 	}
+	for name, tags := range map[string]string{
+		"flow-a": `,"tags":{"cw:datasource:name":"amazon_vpc","cw:datasource:type":"flow"}`, "flow-b": `,"tags":{"cw:datasource:name":"amazon_vpc","cw:datasource:type":"flow"}`,
+		"shop": `,"tags":{"cw:datasource:name":"shop"}`, "rare": `,"logGroupClass":"INFREQUENT_ACCESS","tags":{"cw:datasource:name":"shop","cw:datasource:type":"orders"}`, "plain": "",
+	} {
+		r.call("CreateLogGroup", fmt.Sprintf(`{"logGroupName":%q%s}`, name, tags), nil)
+		r.stream(name, "s")
+		r.put(name, "s", inEvent{now(), fmt.Sprintf(`{"name":%q,"n":1}`, name)}, inEvent{now(), `{"n":1.5}`}, inEvent{now(), `{"ok":true}`})
+	}
+	ask := func(source, rest string) string {
+		rows, _ := r.query(`{` + anyTime + `,"queryString":` + encode(t, "SOURCE "+source+" | filter ispresent(name) | "+rest) + `}`)
+		return rows
+	}
+	for source, want := range map[string]string{
+		`dataSource(["amazon_vpc.flow"])`:                              "name=flow-a\nname=flow-b",
+		`dataSource(["amazon_vpc"]) logGroups(namePrefix: ["flow-b"])`: "name=flow-b",
+		`dataSource(["amazon_vpc.flow", "shop"])`:                      "name=flow-a\nname=flow-b\nname=shop",
+		`dataSource(["shop"]) logGroups(class: ["INFREQUENT_ACCESS"])`: "name=rare",
+		`dataSource(["shop.orders"])`:                                  "",
+		`dataSource(["flow"])`:                                         "",
+		`logGroups()`:                                                  "name=flow-a\nname=flow-b\nname=plain\nname=shop",
+	} {
+		if got := ask(source, "display name | sort name"); got != want {
+			t.Errorf("%s: %q, want %q", source, got, want)
+		}
+	}
+	if got := ask("logGroups()", "stats count(*) as n by @data_source_name as source, @data_source_type as kind | sort source"); got != "source=amazon_vpc kind=flow n=2\nsource=shop n=1\nn=1" {
+		t.Errorf("fields of data sources: %q", got)
+	}
+	var listed struct {
+		LogGroups []struct{ LogGroupName string }
+	}
+	r.call("ListLogGroups", `{"dataSources":[{"name":"amazon*","type":"flow"},{"name":"other"}]}`, &listed)
+	if got := fmt.Sprint(listed.LogGroups); got != "[{flow-a} {flow-b}]" {
+		t.Errorf("groups %s", got)
+	}
+	r.call("ListLogGroups", `{"dataSources":[{"name":"shop"}]}`, &listed)
+	if got := fmt.Sprint(listed.LogGroups); got != "[{rare} {shop}]" {
+		t.Errorf("groups %s", got)
+	}
+	var sums struct {
+		AggregateLogGroupSummaries []struct {
+			LogGroupCount       int
+			GroupingIdentifiers []struct{ Key, Value string }
+		}
+		NextToken string
+	}
+	r.call("ListAggregateLogGroupSummaries", `{"groupBy":"DATA_SOURCE_NAME_AND_TYPE","limit":2}`, &sums)
+	if got := fmt.Sprint(sums.AggregateLogGroupSummaries); got != "[{2 [{dataSource.Name amazon_vpc} {dataSource.Type flow}]} {1 [{dataSource.Name shop} {dataSource.Type }]}]" {
+		t.Errorf("summaries %s", got)
+	}
+	r.call("ListAggregateLogGroupSummaries", `{"groupBy":"DATA_SOURCE_NAME_AND_TYPE","limit":2,"nextToken":"`+sums.NextToken+`"}`, &sums)
+	if got := fmt.Sprint(sums.AggregateLogGroupSummaries); got != "[{1 [{dataSource.Name shop} {dataSource.Type orders}]}]" {
+		t.Errorf("summaries %s", got)
+	}
+	var fields struct {
+		LogFields []struct {
+			LogFieldName string
+			LogFieldType struct{ Type string }
+		}
+	}
+	r.call("GetLogFields", `{"dataSourceName":"amazon_vpc","dataSourceType":"flow"}`, &fields)
+	if got := fmt.Sprint(fields.LogFields); got != "[{@message {string}} {n {double}} {name {string}} {ok {boolean}}]" {
+		t.Errorf("fields %s", got)
+	}
+	r.refused("ListLogGroups", `{"dataSources":[{"type":"flow"}]}`, "InvalidParameterException", "1 validation error detected: Value null at 'dataSources.member.name'")
 	r.refused("ListAggregateLogGroupSummaries", `{"groupBy":"X"}`, "InvalidParameterException", "1 validation error detected: Value 'X' at 'groupBy' failed")
-	r.refused("GetLogFields", `{"dataSourceName":"amazon_vpc","dataSourceType":"flow"}`, "ResourceNotFoundException", "The specified data source does not exist")
+	r.refused("GetLogFields", `{"dataSourceName":"amazon_vpc","dataSourceType":"x"}`, "ResourceNotFoundException", "The specified data source does not exist")
 	r.refused("GetLogObject", `{"logObjectPointer":"x"}`, "ResourceNotFoundException", "The specified log object does not exist")
 }
 

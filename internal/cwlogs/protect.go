@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -20,22 +21,108 @@ const (
 )
 
 // masker hides what the data protection policies of a group name. A nil masker hides nothing.
-type masker struct{ detectors []detector }
+type masker struct {
+	detectors []detector
+	audits    []audit // one of each policy
+	// elsewhere is where a policy would send findings that are not sent from here.
+	elsewhere string
+}
 
 // detector finds one kind of sensitive data; holds decides on what the expression matches.
 type detector struct {
+	name  string
 	re    *regexp.Regexp
 	holds func(match string) bool
+	// may, unless it is nil, says quickly that a text has nothing that the expression matches.
+	may func(text string) bool
+}
+
+// find returns the places of what the detector is for.
+func (d *detector) find(text string) [][]int {
+	if d.may != nil && !d.may(text) {
+		return nil
+	}
+	places := d.re.FindAllStringIndex(text, -1)
+	if d.holds != nil {
+		places = slices.DeleteFunc(places, func(at []int) bool { return !d.holds(text[at[0]:at[1]]) })
+	}
+	return places
 }
 
 // managed are the data identifiers of AWS that are known here.
 var managed = map[string]detector{
-	"EmailAddress":     {re: regexp.MustCompile(`[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}`)},
-	"IpAddress":        {re: regexp.MustCompile(`\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b|\b(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b`)},
-	"CreditCardNumber": {re: regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`), holds: luhn},
-	"AwsSecretKey":     {re: regexp.MustCompile(`\b[A-Za-z0-9/+]{40}\b`), holds: mixed},
-	"PhoneNumber-US":   {re: regexp.MustCompile(`(?:\+1[ .\-]?)?(?:\(\d{3}\) ?|\b\d{3}[ .\-])\d{3}[ .\-]\d{4}\b`)},
-	"Ssn-US":           {re: regexp.MustCompile(`\b\d{3}-\d{2}-\d{4}\b`)},
+	"EmailAddress": {re: regexp.MustCompile(`[A-Za-z0-9._%+\-]+@[A-Za-z0-9.\-]+\.[A-Za-z]{2,}`), may: func(s string) bool { return strings.Contains(s, "@") }},
+	"IpAddress": {
+		re:  regexp.MustCompile(`\b(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)\b|\b(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}\b`),
+		may: func(s string) bool { return between(s, '.', isDigit) >= 3 || between(s, ':', isHex) >= 7 },
+	},
+	"CreditCardNumber": {re: regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`), holds: luhn, may: func(s string) bool { return digitRun(s) >= 13 }},
+	"AwsSecretKey":     {re: regexp.MustCompile(`\b[A-Za-z0-9/+]{40}\b`), holds: mixed, may: func(s string) bool { return keyRun(s) >= 40 }},
+	"PhoneNumber-US":   {re: regexp.MustCompile(`(?:\+1[ .\-]?)?(?:\(\d{3}\) ?|\b\d{3}[ .\-])\d{3}[ .\-]\d{4}\b`), may: func(s string) bool { return parted(s, 3, 4) }},
+	"Ssn-US":           {re: regexp.MustCompile(`\b\d{3}-\d{2}-\d{4}\b`), may: func(s string) bool { return parted(s, 2, 4) }},
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func isHex(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+
+// between counts the bytes c of a text that have a byte of a class on both sides.
+func between(s string, c byte, class func(byte) bool) (n int) {
+	for i := 1; i < len(s)-1; i++ {
+		if s[i] == c && class(s[i-1]) && class(s[i+1]) {
+			n++
+		}
+	}
+	return n
+}
+
+// parted reports whether a text has a blank, dot or dash with that many digits in front of it and behind.
+func parted(s string, before, after int) bool {
+	digits, had := 0, -1 // had are the digits in front of the sign right ahead of these
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			if digits++; had >= before && digits == after {
+				return true
+			}
+		case c == ' ' || c == '-' || c == '.':
+			digits, had = 0, digits
+		default:
+			digits, had = 0, -1
+		}
+	}
+	return false
+}
+
+// digitRun returns the largest number of digits in a row, with at most one blank or dash between two.
+func digitRun(s string) (most int) {
+	n, gap := 0, 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			n, gap = n+1, 0
+			most = max(most, n)
+		case gap == 0 && (c == ' ' || c == '-'):
+			gap = 1
+		default:
+			n, gap = 0, 0
+		}
+	}
+	return most
+}
+
+// keyRun returns the largest number of letters, digits, slashes and plus signs in a row.
+func keyRun(s string) (most int) {
+	n := 0
+	for i := range len(s) {
+		if c := s[i]; isDigit(c) || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '/' || c == '+' {
+			n++
+			most = max(most, n)
+		} else {
+			n = 0
+		}
+	}
+	return most
 }
 
 // luhn reports whether digits, apart from blanks and dashes, have the check digit of card numbers.
@@ -67,13 +154,19 @@ func (m *masker) mask(text string) string {
 	if m == nil {
 		return text
 	}
-	for _, d := range m.detectors {
-		text = d.re.ReplaceAllStringFunc(text, func(match string) string {
-			if d.holds != nil && !d.holds(match) {
-				return match
-			}
-			return strings.Repeat("*", len([]rune(match)))
-		})
+	for i := range m.detectors {
+		places := m.detectors[i].find(text)
+		if places == nil {
+			continue
+		}
+		var b strings.Builder
+		end := 0
+		for _, at := range places {
+			b.WriteString(text[end:at[0]])
+			b.WriteString(strings.Repeat("*", utf8.RuneCountInString(text[at[0]:at[1]])))
+			end = at[1]
+		}
+		text = b.String() + text[end:]
 	}
 	return text
 }
@@ -86,7 +179,7 @@ func (m *masker) and(o *masker) *masker {
 	case o == nil:
 		return m
 	}
-	return &masker{append(slices.Clone(m.detectors), o.detectors...)}
+	return &masker{detectors: slices.Concat(m.detectors, o.detectors), audits: slices.Concat(m.audits, o.audits)}
 }
 
 // protectionPolicy is a document as described at
@@ -98,13 +191,20 @@ type protectionPolicy struct {
 		Sid            string
 		DataIdentifier []string
 		Operation      struct {
-			Audit      *struct{ FindingsDestination json.RawMessage }
+			Audit      *struct{ FindingsDestination *findingsDestination }
 			Deidentify *struct{ MaskConfig json.RawMessage }
 		}
 	}
 	Configuration struct {
 		CustomDataIdentifier []struct{ Name, Regex string }
 	}
+}
+
+// findingsDestination says where the findings of an audit go; all of it is optional.
+type findingsDestination struct {
+	CloudWatchLogs *struct{ LogGroup string }
+	Firehose       *struct{ DeliveryStream string }
+	S3             *struct{ Bucket string }
 }
 
 // parseProtection checks a policy and makes its masker.
@@ -130,18 +230,19 @@ func parseProtection(document string) (*masker, error) {
 	if len(p.Statement) != 2 {
 		return nil, invalid("A data protection policy has two statements: an Audit and a Deidentify operation.")
 	}
-	var audit, deidentify []string
+	var audited, deidentify []string
+	var to findingsDestination
 	for _, s := range p.Statement {
 		switch {
 		case s.Operation.Audit != nil && s.Operation.Deidentify == nil && s.Operation.Audit.FindingsDestination != nil:
-			audit = s.DataIdentifier
+			audited, to = s.DataIdentifier, *s.Operation.Audit.FindingsDestination
 		case s.Operation.Deidentify != nil && s.Operation.Audit == nil && s.Operation.Deidentify.MaskConfig != nil:
 			deidentify = s.DataIdentifier
 		}
 	}
-	slices.Sort(audit)
+	slices.Sort(audited)
 	slices.Sort(deidentify)
-	if len(audit) == 0 || !slices.Equal(audit, deidentify) {
+	if len(audited) == 0 || !slices.Equal(audited, deidentify) {
 		return nil, invalid("A data protection policy has an Audit statement with a FindingsDestination and a Deidentify statement with a MaskConfig, with the same data identifiers.")
 	}
 	m := &masker{}
@@ -157,8 +258,22 @@ func parseProtection(document string) (*masker, error) {
 		if !ok {
 			return nil, invalid("The data identifier %q is not supported by this server.", id)
 		}
+		d.name = name
 		m.detectors = append(m.detectors, d)
 	}
+	own := audit{detectors: m.detectors}
+	switch {
+	case to.Firehose != nil:
+		m.elsewhere = "Firehose"
+	case to.S3 != nil:
+		m.elsewhere = "S3"
+	}
+	if to.CloudWatchLogs != nil {
+		if own.group = to.CloudWatchLogs.LogGroup; !groupName.MatchString(own.group) {
+			return nil, invalid("The FindingsDestination CloudWatchLogs has no valid LogGroup.")
+		}
+	}
+	m.audits = []audit{own}
 	return m, nil
 }
 
@@ -180,7 +295,7 @@ func (s *Server) putDataProtectionPolicy(ctx context.Context, r *awsapi.Request,
 	if err != nil {
 		return protectionOutput{}, err
 	}
-	if _, err := parseProtection(in.PolicyDocument); err != nil {
+	if err := s.checkFindings(ctx, g.Environment, in.PolicyDocument); err != nil {
 		return protectionOutput{}, err
 	}
 	d, err := define(ctx, s, g.Environment, kindDataProtection, g.Name, "", in.PolicyDocument, 0)
@@ -227,22 +342,47 @@ func (s *Server) maskerOf(ctx context.Context, g meta.LogGroup) (*masker, error)
 	return rules.masker, nil
 }
 
-// Masks returns the functions that hide the sensitive data of the log groups of an environment that
-// have a data protection policy, by dataset.
-func (s *Server) Masks(ctx context.Context, environment string) (map[event.DatasetID]func(string) string, error) {
+// maskers returns what hides the sensitive data of the log groups of an environment that have a data
+// protection policy, by dataset. Every way to read events of log groups asks it, or maskerOf.
+func (s *Server) maskers(ctx context.Context, environment string) (map[event.DatasetID]*masker, error) {
 	groups, err := s.cfg.Meta.LogGroups(ctx, environment)
 	if err != nil {
 		return nil, err
 	}
-	out := map[event.DatasetID]func(string) string{}
+	out := map[event.DatasetID]*masker{}
 	for _, g := range groups {
 		if m, err := s.maskerOf(ctx, g); err != nil {
 			return nil, err
 		} else if m != nil {
-			out[g.ID] = m.mask
+			out[g.ID] = m
 		}
 	}
 	return out, nil
+}
+
+// Masks returns the functions that hide the sensitive data of the log groups of an environment that
+// have a data protection policy, by dataset.
+func (s *Server) Masks(ctx context.Context, environment string) (map[event.DatasetID]func(string) string, error) {
+	all, err := s.maskers(ctx, environment)
+	out := map[event.DatasetID]func(string) string{}
+	for id, m := range all {
+		out[id] = m.mask
+	}
+	return out, err
+}
+
+// Mask returns the function that hides what any of the datasets has that is sensitive, for answers that do
+// not tell which one a value comes from; nil when there is nothing to hide.
+func (s *Server) Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error) {
+	all, err := s.maskers(ctx, environment)
+	var m *masker
+	for _, id := range datasets {
+		m = m.and(all[id])
+	}
+	if m == nil || err != nil {
+		return nil, err
+	}
+	return m.mask, nil
 }
 
 // protection returns the masker of the policies among a group's objects and the account's.

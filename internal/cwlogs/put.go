@@ -316,7 +316,7 @@ func (s *Server) putLogEvents(ctx context.Context, r *awsapi.Request, in putLogE
 	if fault := in.entity.fault(); fault != "" {
 		in.found.about, out.RejectedEntityInfo = nil, &rejectedEntityInfo{fault}
 	}
-	return out, s.accept(ctx, g, in.LogStreamName, events, now, &in.found)
+	return out, s.accept(ctx, &r.Caller, g, in.LogStreamName, events, now, &in.found)
 }
 
 // window returns the range of events whose times are taken, and what to say of the others.

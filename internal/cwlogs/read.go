@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -184,18 +185,16 @@ func (s *Server) alive(ctx context.Context, environment string, groups []event.D
 	return query.Not{X: query.Or{X: gone}}, nil
 }
 
-// Alive is the condition that leaves out the events of deleted streams, for readers of the same
-// store outside of this package; nil when there is nothing to leave out.
-func (s *Server) Alive(ctx context.Context, environment string) (query.Expr, error) {
+// Alive is the condition that leaves out the events of deleted streams of some datasets, or of all, for
+// readers of the same store outside of this package; nil when there is nothing to leave out.
+func (s *Server) Alive(ctx context.Context, environment string, datasets []event.DatasetID) (query.Expr, error) {
 	list, err := s.cfg.Meta.DeletedStreams(ctx, environment)
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
-	groups := map[event.DatasetID]bool{}
 	var ids []event.DatasetID
 	for _, d := range list {
-		if !groups[d.Group] {
-			groups[d.Group] = true
+		if !slices.Contains(ids, d.Group) && (datasets == nil || slices.Contains(datasets, d.Group)) {
 			ids = append(ids, d.Group)
 		}
 	}

@@ -62,6 +62,7 @@ type run struct {
 	created time.Time
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when it has ended
+	partial partial
 
 	status runStatus
 	// ending is set once it is decided how it ends.
@@ -167,6 +168,7 @@ func (s *Server) start(ctx context.Context, r *run) error {
 			return
 		}
 		plan, res, err := s.execute(ctx, r)
+		defer r.partial.watch(nil) // what it told last stands until it has ended
 		s.finish(ctx, r, plan, res, err)
 	}()
 	return nil
@@ -180,7 +182,7 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 	env.Side = func(p *insights.Plan) (*query.Result, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, sideTimeout, fmt.Errorf("it took longer than %v", sideTimeout))
 		defer cancel()
-		res, err := s.query(ctx, r.environment, p)
+		res, err := s.query(ctx, r.environment, p, nil)
 		if err != nil {
 			return nil, errors.Join(err, context.Cause(ctx))
 		}
@@ -192,49 +194,107 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 	if err != nil {
 		return nil, nil, err
 	}
-	res, err := s.query(ctx, r.environment, plan)
+	read = append(read, plan.Groups...)
+	// shown is what a result is once it may be seen.
+	shown := func(ctx context.Context, res *query.Result) error {
+		res.Stats.Add(stats)
+		if plan.Unmasked || len(res.Rows) == 0 {
+			return nil
+		}
+		return s.hide(ctx, r.environment, read, plan, res)
+	}
+	progress := &query.Progress{}
+	r.partial.watch(func(ctx context.Context, rows int) (*insights.Plan, *query.Result, error) {
+		res, err := progress.Look(ctx, rows)
+		if err != nil || res == nil {
+			return nil, nil, err
+		}
+		return plan, res, shown(ctx, res)
+	})
+	res, err := s.query(ctx, r.environment, plan, progress)
 	if err != nil {
 		return nil, nil, err
 	}
-	res.Stats.Add(stats)
-	if !plan.Unmasked {
-		err = s.hide(ctx, r.environment, append(read, plan.Groups...), plan, res)
+	return plan, res, shown(ctx, res)
+}
+
+// lookEvery is how old the rows of a run under way may be that are given again.
+const lookEvery = time.Second
+
+// partial is what a run under way has found so far.
+type partial struct {
+	mu sync.Mutex // guards below; held while the store is asked
+	// look asks the store; it is nil while no events are read.
+	look       func(ctx context.Context, rows int) (*insights.Plan, *query.Result, error)
+	asked      time.Time
+	rows       [][]resultField
+	statistics queryStatistics
+}
+
+// watch sets how to look, or, with nil, that it is over.
+func (p *partial) watch(look func(ctx context.Context, rows int) (*insights.Plan, *query.Result, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.look, p.rows = look, nil
+}
+
+// get returns up to n rows, those that come first so far, and the statistics so far.
+func (p *partial) get(ctx context.Context, n int) ([][]resultField, queryStatistics, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.look == nil {
+		return nil, p.statistics, nil
 	}
-	return plan, res, err
+	fresh := n > 0 && (len(p.rows) == 0 || time.Since(p.asked) >= lookEvery)
+	ask := 0
+	if fresh {
+		ask = n
+	}
+	plan, res, err := p.look(ctx, ask)
+	if err != nil {
+		return nil, p.statistics, fmt.Errorf("look at a running query: %w", err)
+	}
+	if res != nil {
+		p.statistics = statisticsOf(plan, res)
+	}
+	if res != nil && fresh {
+		p.asked, p.rows = time.Now(), nil
+		for _, row := range res.Rows {
+			p.rows = append(p.rows, render(plan, row))
+		}
+	}
+	return p.rows[:min(n, len(p.rows))], p.statistics, nil
+}
+
+func statisticsOf(plan *insights.Plan, res *query.Result) queryStatistics {
+	st := res.Stats
+	return queryStatistics{RecordsMatched: count(st.RowsMatched), RecordsScanned: count(st.RowsScanned), EstimatedRecordsSkipped: count(st.RowsSkipped),
+		BytesScanned: count(st.BytesScanned), LogGroupsScanned: count(len(plan.Groups))}
 }
 
 // hide masks what the policies of the groups that were read protect in the result of a plan.
 func (s *Server) hide(ctx context.Context, environment string, read []insights.Group, plan *insights.Plan, res *query.Result) error {
-	all, err := s.cfg.Meta.LogGroups(ctx, environment)
-	if err != nil {
+	var ids []event.DatasetID
+	for _, g := range read {
+		ids = append(ids, g.Dataset)
+	}
+	mask, err := s.Mask(ctx, environment, ids)
+	if mask == nil || err != nil {
 		return err
-	}
-	var m *masker
-	for _, g := range all {
-		if slices.ContainsFunc(read, func(p insights.Group) bool { return p.Dataset == g.ID }) {
-			own, err := s.maskerOf(ctx, g)
-			if err != nil {
-				return err
-			}
-			m = m.and(own)
-		}
-	}
-	if m == nil {
-		return nil
 	}
 	for _, row := range res.Rows {
 		for i := range plan.Columns {
 			if v := row[i]; v.Kind() == event.KindString {
-				row[i] = event.String(m.mask(v.Str()))
+				row[i] = event.String(mask(v.Str()))
 			}
 		}
 	}
 	return nil
 }
 
-// query runs a plan over what is left of its groups.
-func (s *Server) query(ctx context.Context, environment string, p *insights.Plan) (*query.Result, error) {
-	q := &query.Query{Datasets: []event.DatasetID{}, From: p.From, To: p.To.Add(time.Millisecond), Stages: p.Stages, Counted: p.Counted}
+// query runs a plan over what is left of its groups; progress may be nil.
+func (s *Server) query(ctx context.Context, environment string, p *insights.Plan, progress *query.Progress) (*query.Result, error) {
+	q := &query.Query{Datasets: []event.DatasetID{}, From: p.From, To: p.To.Add(time.Millisecond), Stages: p.Stages, Counted: p.Counted, Progress: progress}
 	for _, g := range p.Groups {
 		q.Datasets = append(q.Datasets, g.Dataset)
 	}
@@ -262,10 +322,7 @@ func (s *Server) finish(ctx context.Context, r *run, plan *insights.Plan, res *q
 	r.ended = time.Now()
 	switch {
 	case err == nil:
-		r.status, r.rows = complete, len(res.Rows)
-		st := res.Stats
-		r.statistics = queryStatistics{RecordsMatched: count(st.RowsMatched), RecordsScanned: count(st.RowsScanned), EstimatedRecordsSkipped: count(st.RowsSkipped),
-			BytesScanned: count(st.BytesScanned), LogGroupsScanned: count(len(plan.Groups))}
+		r.status, r.rows, r.statistics = complete, len(res.Rows), statisticsOf(plan, res)
 		for _, p := range pages {
 			r.bytes += int64(len(p.Body))
 		}

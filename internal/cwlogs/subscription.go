@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,8 +83,8 @@ func (s *Server) putSubscriptionFilter(ctx context.Context, r *awsapi.Request, i
 	if _, err := compilePattern(*in.FilterPattern); err != nil {
 		return none{}, badPattern(err)
 	}
-	if len(in.EmitSystemFields) > 0 {
-		return none{}, invalid("Subscription filters with emitSystemFields are not supported by this server.")
+	if err := checkSystemFields(in.EmitSystemFields); err != nil {
+		return none{}, err
 	}
 	if _, err := systemFieldsOf(&r.Caller).selects(in.FieldSelectionCriteria); err != nil {
 		return none{}, err
@@ -107,6 +106,7 @@ func (s *Server) putSubscriptionFilter(ctx context.Context, r *awsapi.Request, i
 	}
 	o, err := define(ctx, s, g.Environment, kindSubscriptionFilter, g.Name, in.FilterName, storedSubscription{subscriptionObject{
 		FilterPattern: *in.FilterPattern, DestinationARN: in.DestinationARN, RoleARN: in.RoleARN, Distribution: in.Distribution, ApplyOnTransformedLogs: in.ApplyOnTransformedLogs, FieldSelectionCriteria: in.FieldSelectionCriteria,
+		EmitSystemFields: in.EmitSystemFields,
 	}, r.Caller.Account, systemFieldsOf(&r.Caller)}, maxSubscriptions)
 	if err != nil {
 		return none{}, err
@@ -239,13 +239,9 @@ func (s *Server) describeSubscriptionFilters(ctx context.Context, r *awsapi.Requ
 	if err != nil {
 		return out, err
 	}
-	all, err := objects[storedSubscription](ctx, s, g.Environment, kindSubscriptionFilter)
-	if err != nil {
-		return out, err
-	}
-	list, next, err := pageOf(slices.DeleteFunc(all, func(o defined[storedSubscription]) bool {
-		return o.Scope != g.Name || !strings.HasPrefix(o.Name, in.FilterNamePrefix)
-	}), "subscriptions", in.NextToken, limit)
+	list, next, err := listed(ctx, s, g.Environment, kindSubscriptionFilter, in.NextToken, limit, func(o defined[storedSubscription]) bool {
+		return o.Scope == g.Name && strings.HasPrefix(o.Name, in.FilterNamePrefix)
+	})
 	for _, o := range list {
 		out.SubscriptionFilters = append(out.SubscriptionFilters, subscriptionRow{o.Name, o.Scope, o.Created.UnixMilli(), o.is.subscriptionObject})
 	}
@@ -565,6 +561,8 @@ type deliveredEvent struct {
 	ID        string `json:"id"`
 	Timestamp int64  `json:"timestamp"`
 	Message   string `json:"message"`
+	// ExtractedFields are the system fields that the filter emits.
+	ExtractedFields map[string]string `json:"extractedFields,omitempty"`
 }
 
 type deliveredMessage struct {
@@ -583,6 +581,10 @@ func messagesOf(w *delivery, is defined[storedSubscription], list []logEvent) []
 	if !account {
 		name = is.Name
 	}
+	extracted := map[string]string{}
+	for _, field := range is.is.EmitSystemFields {
+		extracted[field], _ = is.is.System.value(field)
+	}
 	byStream := map[string]*deliveredMessage{}
 	for i := range list {
 		e := &list[i]
@@ -592,7 +594,7 @@ func messagesOf(w *delivery, is defined[storedSubscription], list []logEvent) []
 			byStream[e.stream] = m
 			out = append(out, m)
 		}
-		m.LogEvents = append(m.LogEvents, deliveredEvent{e.at.digits(), e.millis(), e.message})
+		m.LogEvents = append(m.LogEvents, deliveredEvent{e.at.digits(), e.millis(), e.message, extracted})
 	}
 	return out
 }

@@ -68,16 +68,40 @@ type tagsOutput struct {
 	Tags map[string]string `json:"tags"`
 }
 
-// tagResourceOf returns what an ARN names in the table of tags: a log group or a destination.
+// The names in the table of tags of what can have tags besides log groups.
+func destinationResource(environment, name string) string {
+	return "logs-destination/" + environment + "/" + name
+}
+
+func tableResource(environment, name string) string {
+	return "logs-lookup-table/" + environment + "/" + name
+}
+
+func scheduledResource(environment, id string) string {
+	return "logs-scheduled-query/" + environment + "/" + id
+}
+
+// tagResourceOf returns what an ARN names in the table of tags: a log group, a destination, a lookup
+// table or a scheduled query.
 func (s *Server) tagResourceOf(ctx context.Context, r *awsapi.Request, arn string) (string, error) {
 	var c check
 	c.text("resourceArn", arn, 1011, nil, "")
 	if err := c.err(); err != nil {
 		return "", err
 	}
-	if parts := strings.SplitN(arn, ":", 7); len(parts) == 7 && parts[0] == "arn" && parts[2] == "logs" && parts[5] == "destination" {
-		_, err := object[destinationObject](ctx, s, r.Caller.Environment, kindDestination, "", parts[6], errNoDestination)
-		return destinationResource(r.Caller.Environment, parts[6]), err
+	env := r.Caller.Environment
+	if parts := strings.SplitN(arn, ":", 7); len(parts) == 7 && parts[0] == "arn" && parts[2] == "logs" {
+		switch name := parts[6]; parts[5] {
+		case "destination":
+			_, err := object[destinationObject](ctx, s, env, kindDestination, "", name, errNoDestination)
+			return destinationResource(env, name), err
+		case "lookup-table":
+			t, err := s.tableOf(ctx, r, arn)
+			return tableResource(env, t.Name), err
+		case "scheduled-query":
+			q, _, err := s.scheduledOf(ctx, r, arn)
+			return scheduledResource(env, q.ID), err
+		}
 	}
 	name, ok := identified(arn)
 	if !ok || !strings.HasPrefix(arn, "arn:") {

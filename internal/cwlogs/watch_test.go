@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -344,7 +345,9 @@ type receiver struct {
 	failing  bool
 	refused  int
 	messages []string
-	arrived  chan struct{}
+	// extracted are the system fields of the newest event.
+	extracted map[string]string
+	arrived   chan struct{}
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -367,8 +370,9 @@ func newReceiver(t *testing.T) *receiver {
 			MessageType, Owner, LogGroup, LogStream string
 			SubscriptionFilters                     []string
 			LogEvents                               []struct {
-				ID, Message string
-				Timestamp   int64
+				ID, Message     string
+				Timestamp       int64
+				ExtractedFields map[string]string
 			}
 		}
 		if err := json.NewDecoder(z).Decode(&m); err != nil {
@@ -379,6 +383,7 @@ func newReceiver(t *testing.T) *receiver {
 		}
 		for _, e := range m.LogEvents {
 			rc.messages = append(rc.messages, m.LogStream+"/"+e.Message)
+			rc.extracted = e.ExtractedFields
 		}
 	}))
 	t.Cleanup(rc.Close)
@@ -476,6 +481,22 @@ func TestSubscriptions(t *testing.T) {
 	if got := rc.wait(t, 6, false); got[len(got)-1] != "t/selected" {
 		t.Errorf("delivered %q", got)
 	}
+	if rc.extracted != nil {
+		t.Errorf("system fields that nobody asked for: %v", rc.extracted)
+	}
+	emit := func(fields string) string {
+		return strings.Replace(selected(""), "{", `{"emitSystemFields":[`+fields+`],`, 1)
+	}
+	r.call("PutSubscriptionFilter", emit(`"@aws.account","@aws.region"`), nil)
+	r.put("g", "t", inEvent{now(), "with system fields"})
+	if got := rc.wait(t, 7, false); got[len(got)-1] != "t/with system fields" || !maps.Equal(rc.extracted, map[string]string{"@aws.account": "000000000000", "@aws.region": "us-east-1"}) {
+		t.Errorf("delivered %q with %v", got, rc.extracted)
+	}
+	r.call("DescribeSubscriptionFilters", `{"logGroupName":"g"}`, &out)
+	if got := fmt.Sprint(out.SubscriptionFilters[0]["emitSystemFields"]); got != "[@aws.account @aws.region]" {
+		t.Errorf("emits %s", got)
+	}
+	r.refused("PutSubscriptionFilter", emit(`"@message"`), "InvalidParameterException", "Invalid system field")
 	r.refused("PutSubscriptionFilter", selected(`@aws.region`), "InvalidParameterException", "Invalid fieldSelectionCriteria at character")
 	r.refused("DeleteSubscriptionFilter", `{"logGroupName":"g","filterName":"second"}`, "ResourceNotFoundException", "The specified subscription filter does not exist.")
 

@@ -258,7 +258,7 @@ func (s *Server) putMetricData(ctx context.Context, caller awsapi.Caller, in put
 	if err != nil {
 		return nil, err
 	}
-	if err := s.cfg.Queue.Append(ctx, ingest.Logs, b); err != nil {
+	if err := s.cfg.Queue.Append(ctx, ingest.Metrics, b); err != nil {
 		return nil, &fault{http.StatusServiceUnavailable, "ServiceUnavailable", "ServiceUnavailable", "The service cannot complete the request."}
 	}
 	return nil, nil

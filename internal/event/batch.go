@@ -23,7 +23,12 @@ const (
 	FieldStream     = "$stream"      // string
 	FieldDataset    = "$dataset"     // integer, the DatasetID
 	FieldSampleRate = "$sample_rate" // integer, at least 1
+	// FieldUnpacked is of use to the store alone, and not among HeaderFields.
+	FieldUnpacked = "$unpacked" // boolean, true
 )
+
+// FieldMessage is the field with the whole text of a log line.
+const FieldMessage = "@message"
 
 // Header is what every event has, apart from its fields.
 type Header struct {
@@ -36,6 +41,22 @@ type Header struct {
 	Stream     string
 	Dataset    DatasetID
 	SampleRate uint32 // 0 is read as 1
+	// Unpacked says that the text in FieldMessage is a JSON object, each string of which, as it is
+	// written there, is in a name or a string value of the fields for which InMessage holds. Who
+	// looks for a text that is a part of a string need not read the message.
+	Unpacked bool
+}
+
+// InMessage reports whether the field of an unpacked event is of its message. The others tell about
+// the event.
+func InMessage(name string) bool {
+	switch {
+	case name == "" || name[0] == '$' || name == "meta.signal_type" || name == "meta.annotation_type":
+		return false
+	case name[0] == '@':
+		return len(name) > 1 && name[1] == '@' // of a member "@…"
+	}
+	return true
 }
 
 // Column holds the values of one field name and kind in a Batch. Its slices are views into the

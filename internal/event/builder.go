@@ -174,7 +174,8 @@ func (b *Builder) Add(h Header) {
 
 // Set gives the newest event a field. A second Set of a name replaces the first, also when
 // the kind differs. Missing values, empty names and names beginning with '$' are dropped;
-// invalid UTF-8 is replaced by U+FFFD.
+// invalid UTF-8 is replaced by U+FFFD. An event of which a field is replaced or dropped for its name
+// is not Unpacked.
 func (b *Builder) Set(name string, v Value) {
 	switch v.kind {
 	case None:
@@ -239,6 +240,7 @@ func (b *Builder) field(name []byte) int32 {
 
 func (b *Builder) lookup(name []byte) int32 {
 	if len(name) == 0 || name[0] == '$' {
+		b.pack()
 		return 0
 	}
 	h := fold(maphash.Bytes(seed, name))
@@ -271,6 +273,13 @@ func (b *Builder) lookup(name []byte) int32 {
 	}
 	b.follow(id)
 	return id
+}
+
+// pack marks that the fields do not have all that is in the newest event's message.
+func (b *Builder) pack() {
+	if b.row >= 0 {
+		b.headers[b.row].Unpacked = false
+	}
 }
 
 func (b *Builder) follow(id int32) {
@@ -373,6 +382,7 @@ func (b *Builder) putCell(id, c int32, num uint64) {
 	f := &b.fields[id]
 	b.columns[c].n++
 	if f.row == b.row {
+		b.pack()
 		old := &b.cells[f.cell]
 		b.columns[old.column].n--
 		old.column, old.num = c, num

@@ -25,6 +25,7 @@ const (
 	hasParent
 	hasStream
 	sameStream
+	unpacked
 )
 
 // What a column's description says beside the kind.
@@ -102,6 +103,9 @@ func (b *Batch) appendHeaders(dst []byte) []byte {
 			flags |= sameStream
 		default:
 			flags |= hasStream
+		}
+		if h.Unpacked {
+			flags |= unpacked
 		}
 		dst = append(dst, flags)
 		dst = binary.AppendVarint(dst, h.Time-prev.Time)
@@ -312,6 +316,7 @@ func (d *decoder) headers(list []Header) {
 	for i := range list {
 		h := &list[i]
 		flags := d.byte()
+		h.Unpacked = flags&unpacked != 0
 		h.Time = prev.Time + d.varint()
 		switch {
 		case flags&hasTrace != 0:

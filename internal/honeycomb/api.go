@@ -250,7 +250,7 @@ func (s *Server) createResult(r *http.Request, env string) (answer, error) {
 	if err := spec.Validate(nil); err != nil {
 		return answer{}, err
 	}
-	a, err := Run(r.Context(), s.cfg.Store, list, &spec, time.Now(), !in.DisableSeries)
+	a, err := Run(r.Context(), s.cfg.Store, s.cfg.LogGroups, list, &spec, time.Now(), !in.DisableSeries)
 	if err != nil {
 		return answer{}, err
 	}

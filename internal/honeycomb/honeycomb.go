@@ -27,6 +27,7 @@ type Config struct {
 	// Authenticate returns the environment that a key opens. An error wrapping
 	// meta.ErrNotFound is an unknown key.
 	Authenticate func(ctx context.Context, key string) (environment string, err error)
+	LogGroups    LogGroups
 	Log          *slog.Logger
 }
 

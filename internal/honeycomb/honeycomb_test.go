@@ -17,18 +17,31 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/tinylib/msgp/msgp"
 
+	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/honeycomb"
 	"github.com/trefoil-o11y/trefoil/internal/ingest/ingesttest"
 	"github.com/trefoil-o11y/trefoil/internal/meta"
+	"github.com/trefoil-o11y/trefoil/internal/query"
 )
 
 const goodKey = "good"
+
+// noGroups has nothing to hide: there are no log groups here.
+type noGroups struct{}
+
+func (noGroups) Mask(context.Context, string, []event.DatasetID) (func(string) string, error) {
+	return nil, nil
+}
+
+func (noGroups) Alive(context.Context, string, []event.DatasetID) (query.Expr, error) {
+	return nil, nil
+}
 
 // start serves Honeycomb's API on a real store.
 func start(t testing.TB) *httptest.Server {
 	t.Helper()
 	parts := ingesttest.Open(t, t.TempDir())
-	srv := httptest.NewServer(honeycomb.New(honeycomb.Config{Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: slog.New(slog.DiscardHandler), Authenticate: func(_ context.Context, key string) (string, error) {
+	srv := httptest.NewServer(honeycomb.New(honeycomb.Config{Store: parts.Store, Meta: parts.Meta, Queue: parts.Queue, Log: slog.New(slog.DiscardHandler), LogGroups: noGroups{}, Authenticate: func(_ context.Context, key string) (string, error) {
 		if key == "bad" || key == "" {
 			return "", meta.ErrNotFound
 		}

@@ -112,18 +112,35 @@ func Describe(err error) (msg string, client bool) {
 	return "", false
 }
 
-// Run answers a valid spec over datasets. Without series only Results are made.
-func Run(ctx context.Context, st store.Store, list []meta.Dataset, s *Spec, now time.Time, series bool) (*Answer, error) {
+// LogGroups knows what readers of log groups, which are datasets, must not see.
+type LogGroups interface {
+	// Mask returns the function that hides what is sensitive in the texts of any of the datasets, nil when
+	// nothing is.
+	Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error)
+	// Alive returns the condition that leaves out the events of deleted streams of the datasets, nil when
+	// there are none.
+	Alive(ctx context.Context, environment string, datasets []event.DatasetID) (query.Expr, error)
+}
+
+// Run answers a valid spec over datasets, all of one environment. Without series only Results are made.
+func Run(ctx context.Context, st store.Store, groups LogGroups, list []meta.Dataset, s *Spec, now time.Time, series bool) (*Answer, error) {
 	a := &Answer{Series: []Point{}, Results: []Data{}}
 	a.From, a.To = s.span(now)
 	a.Granularity = s.granularity(a.From, a.To)
+	if len(list) == 0 {
+		return a, nil
+	}
 	where, err := s.where()
 	if err != nil {
 		return nil, err
 	}
+	alive, err := groups.Alive(ctx, list[0].Environment, ids(list))
+	if err != nil {
+		return nil, err
+	}
 	r := runner{ctx, st, s, a, query.Query{Datasets: ids(list), From: a.From, To: a.To}}
-	if where != nil {
-		r.base.Stages = []query.Stage{query.Filter{Where: where}}
+	if all := query.All(alive, where); all != nil {
+		r.base.Stages = []query.Stage{query.Filter{Where: all}}
 	}
 	switch {
 	case s.hasDerived():
@@ -145,7 +162,26 @@ func Run(ctx context.Context, st store.Store, list []meta.Dataset, s *Spec, now 
 		}
 	}
 	slices.SortStableFunc(a.Series, func(x, y Point) int { return strings.Compare(x.Time, y.Time) })
+	mask, err := groups.Mask(ctx, list[0].Environment, ids(list))
+	if mask == nil || err != nil {
+		return a, err
+	}
+	for _, d := range a.Results {
+		d.mask(mask)
+	}
+	for _, p := range a.Series {
+		p.Data.mask(mask)
+	}
 	return a, nil
+}
+
+// mask hides what is sensitive in texts.
+func (d Data) mask(mask func(string) string) {
+	for name, c := range d {
+		if c.Value.Kind() == event.KindString {
+			d[name] = Cell{Value: event.String(mask(c.Value.Str()))}
+		}
+	}
 }
 
 type runner struct {

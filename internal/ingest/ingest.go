@@ -31,11 +31,12 @@ const (
 	Events
 	XRay
 	Logs
+	Metrics
 	numSources
 )
 
 // String returns the source's name as the UI knows it.
-func (s Source) String() string { return [...]string{"otlp", "events", "xray", "logs"}[s] }
+func (s Source) String() string { return [...]string{"otlp", "events", "xray", "logs", "metrics"}[s] }
 
 // Options of a Queue. The zero Options are the defaults.
 type Options struct {
@@ -104,24 +105,52 @@ func New(st store.Store, opts *Options) *Queue {
 	return q
 }
 
-// Append waits until the batches are durable and visible. On an error they are not
+// Part is a batch and what its events count as.
+type Part struct {
+	Source Source
+	Batch  *event.Batch
+}
+
+// Append is AppendParts for batches of one source.
+func (q *Queue) Append(ctx context.Context, src Source, batches ...*event.Batch) error {
+	parts := make([]Part, len(batches))
+	for i, b := range batches {
+		parts[i] = Part{src, b}
+	}
+	return q.AppendParts(ctx, parts...)
+}
+
+// AppendParts waits until the batches are durable and visible. On an error they are not
 // acknowledged: ErrOverloaded (nothing was stored, try again), ErrClosed, the context's error
 // (they may turn up), or the store's. The batches belong to the queue from then on.
-func (q *Queue) Append(ctx context.Context, src Source, batches ...*event.Batch) error {
-	var bytes, events int64
-	for _, b := range batches {
-		bytes += int64(b.Bytes())
-		events += int64(b.Len())
+func (q *Queue) AppendParts(ctx context.Context, parts ...Part) error {
+	var bytes int64
+	var events [numSources]int64
+	r := &request{done: make(chan error, 1)}
+	for _, p := range parts {
+		if p.Batch.Len() == 0 {
+			continue
+		}
+		r.batches = append(r.batches, p.Batch)
+		bytes += int64(p.Batch.Bytes())
+		events[p.Source] += int64(p.Batch.Len())
 	}
-	if events == 0 {
+	if r.batches == nil {
 		return nil
+	}
+	r.bytes = bytes
+	reject := func(err error) error {
+		for src, n := range events {
+			if n > 0 {
+				q.Reject(Source(src), n, err.Error())
+			}
+		}
+		return err
 	}
 	if q.pending.Add(bytes) > q.opts.MaxPendingBytes && q.pending.Load() != bytes {
 		q.pending.Add(-bytes)
-		q.Reject(src, events, ErrOverloaded.Error())
-		return ErrOverloaded
+		return reject(ErrOverloaded)
 	}
-	r := &request{batches, bytes, make(chan error, 1)}
 	q.mu.RLock()
 	if q.closed {
 		q.mu.RUnlock()
@@ -139,22 +168,26 @@ func (q *Queue) Append(ctx context.Context, src Source, batches ...*event.Batch)
 	select {
 	case err := <-r.done:
 		if err != nil {
-			q.Reject(src, events, err.Error())
-			return err
+			return reject(err)
 		}
-		q.count(src, events)
+		q.count(events)
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (q *Queue) count(src Source, events int64) {
-	s := &q.stats[src]
-	s.mu.Lock()
-	s.events += events
-	s.last = time.Now()
-	s.mu.Unlock()
+func (q *Queue) count(events [numSources]int64) {
+	for src, n := range events {
+		if n == 0 {
+			continue
+		}
+		s := &q.stats[src]
+		s.mu.Lock()
+		s.events += n
+		s.last = time.Now()
+		s.mu.Unlock()
+	}
 	q.mu.RLock()
 	defer q.mu.RUnlock()
 	for l := range q.listens {

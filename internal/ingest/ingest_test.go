@@ -105,13 +105,13 @@ func (g *gate) Append(ctx context.Context, b []*event.Batch) error {
 
 func TestOverloadIsRefused(t *testing.T) {
 	g := &gate{open: make(chan struct{})}
-	q, s, stop := start(t, func(s store.Store) store.Store { g.Store = s; return g }, &ingest.Options{MaxPendingBytes: 10_000})
+	q, s, stop := start(t, func(s store.Store) store.Store { g.Store = s; return g }, &ingest.Options{MaxPendingBytes: int64(10 * batch(10).Bytes())})
 	results := make(chan error, 200)
 	var wg sync.WaitGroup
 	for range 200 {
 		wg.Go(func() { results <- q.Append(context.Background(), ingest.Logs, batch(10)) })
 	}
-	// At most 10 batches of 960 bytes fit; the others are refused at once.
+	// At most 10 batches fit; the others are refused at once.
 	for range 190 {
 		if err := <-results; !errors.Is(err, ingest.ErrOverloaded) {
 			t.Fatalf("Append = %v, want ErrOverloaded", err)
@@ -125,6 +125,30 @@ func TestOverloadIsRefused(t *testing.T) {
 	}
 	if err := q.Append(context.Background(), ingest.Logs, batch(1)); !errors.Is(err, ingest.ErrClosed) {
 		t.Errorf("Append after the end = %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPartsCountApart appends batches of two sources at once.
+func TestPartsCountApart(t *testing.T) {
+	fails := &storetest.Faulty{FailAt: 1, Every: 1000, Err: errors.New("disk on fire")}
+	q, s, stop := start(t, func(s store.Store) store.Store { fails.Store = s; return fails }, nil)
+	for range 2 { // the first is refused
+		err := q.AppendParts(t.Context(), ingest.Part{Source: ingest.Logs, Batch: batch(3)}, ingest.Part{Source: ingest.Metrics, Batch: batch(2)}, ingest.Part{Source: ingest.XRay, Batch: batch(0)})
+		if err != nil && !errors.Is(err, fails.Err) {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	for src, want := range map[ingest.Source]int64{ingest.Logs: 3, ingest.Metrics: 2, ingest.XRay: 0} {
+		if st := q.Stats()[src]; st.Events != want || st.Rejected != want || st.Last.IsZero() != (want == 0) {
+			t.Errorf("%s: %+v, want %d stored and refused", src, st, want)
+		}
+	}
+	if n := storetest.Count(t, s); n != 5 {
+		t.Errorf("%d events stored", n)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,9 @@ type Scanner struct {
 // were unescaped: their memory is used again.
 func (s *Scanner) Reset(src []byte) { s.src, s.pos, s.text = src, 0, s.text[:0] }
 
+// Unescaped reports whether a string was read that could not stay as it is.
+func (s *Scanner) Unescaped() bool { return len(s.text) > 0 }
+
 // Held returns the size of the memory that Reset would use again.
 func (s *Scanner) Held() int { return cap(s.text) }
 

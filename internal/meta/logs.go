@@ -206,6 +206,22 @@ func (db *DB) Tags(ctx context.Context, resource string) (map[string]string, err
 	return tags, err
 }
 
+// LogGroupTags returns the values of a tag of the log groups of an environment that have it, by the
+// names of the groups.
+func (db *DB) LogGroupTags(ctx context.Context, environment, key string) (map[string]string, error) {
+	prefix := LogGroupResource(environment, "")
+	rows, err := db.sql.QueryContext(ctx, `SELECT resource, value FROM tags WHERE key = ? AND resource >= ? AND resource < ?`, key, prefix, prefix+"\U0010ffff")
+	pairs, err := list(rows, err, func(r *sql.Rows) ([2]string, error) {
+		var p [2]string
+		return p, r.Scan(&p[0], &p[1])
+	})
+	values := map[string]string{}
+	for _, p := range pairs {
+		values[p[0][len(prefix):]] = p[1]
+	}
+	return values, err
+}
+
 // PutTags adds tags to a resource, or replaces their values.
 func (db *DB) PutTags(ctx context.Context, resource string, tags map[string]string) error {
 	return db.tx(ctx, func(tx *sql.Tx) error { return putTags(ctx, tx, resource, tags) })
@@ -230,4 +246,10 @@ func (db *DB) DeleteTags(ctx context.Context, resource string, keys ...string) e
 		}
 		return nil
 	})
+}
+
+// DeleteAllTags removes the tags of a resource that goes.
+func (db *DB) DeleteAllTags(ctx context.Context, resource string) error {
+	_, err := db.sql.ExecContext(ctx, `DELETE FROM tags WHERE resource = ?`, resource)
+	return err
 }

@@ -19,6 +19,8 @@ type Query struct {
 	// Counted asks for an exact Stats.RowsMatched. Otherwise rows that can not be among those
 	// asked for may be passed over before it is known whether they match.
 	Counted bool
+	// Progress, unless it is nil, is how others look at the run.
+	Progress *Progress
 }
 
 // Range returns the smallest and the largest $time, in nanoseconds, that lie within From and To;

@@ -63,9 +63,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	auth := awsAuth(cfg.Auth, db)
 	authenticate := authenticator(cfg.Auth, db)
 	receiver := otlp.New(otlp.Config{Queue: queue, Meta: db, Authenticate: authenticate, AuthenticateAWS: signature(auth), Log: cfg.Log})
-	events := honeycomb.New(honeycomb.Config{Store: st, Meta: db, Queue: queue, Authenticate: authenticate, Log: cfg.Log})
 	metrics := cwmetrics.New(cwmetrics.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Log: cfg.Log})
 	logs := cwlogs.New(cwlogs.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Metrics: metricsOfLogs(metrics), Exports: filepath.Join(cfg.Data, "exports"), Log: cfg.Log})
+	events := honeycomb.New(honeycomb.Config{Store: st, Meta: db, Queue: queue, Authenticate: authenticate, LogGroups: logs, Log: cfg.Log})
 	if err := logs.ApplyRetention(ctx); err != nil {
 		return err
 	}

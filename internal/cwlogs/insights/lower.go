@@ -39,10 +39,11 @@ type Env struct {
 	Side func(*Plan) (*query.Result, error)
 }
 
-// Group is a log group: the dataset of its events and how @log names it.
+// Group is a log group: the dataset of its events, how @log names it, and its data source, if any.
 type Group struct {
-	Dataset event.DatasetID
-	Label   string
+	Dataset                event.DatasetID
+	Label                  string
+	SourceName, SourceType string
 }
 
 // Plan is a query ready to run over Groups, from From to To, which is the last millisecond.
@@ -547,14 +548,11 @@ func (l *lowering) path(p Path) value {
 	case "@logStream":
 		return value{e: query.Field{Name: event.FieldStream}}
 	case "@log":
-		var args []query.Expr
-		for _, g := range l.env.Groups {
-			args = append(args, query.Compare{Op: query.Eq, L: query.Field{Name: event.FieldDataset}, R: query.Num(int64(g.Dataset))}, query.Str(g.Label))
-		}
-		if args == nil {
-			return value{e: query.Const{}}
-		}
-		return value{e: call("if", args...)}
+		return l.ofGroup(func(g Group) string { return g.Label })
+	case "@data_source_name":
+		return l.ofGroup(func(g Group) string { return g.SourceName })
+	case "@data_source_type":
+		return l.ofGroup(func(g Group) string { return g.SourceType })
 	case "@ptr":
 		l.fail(p.Span, "@ptr stands in fields and display only")
 	}
@@ -562,6 +560,20 @@ func (l *lowering) path(p Path) value {
 		return value{e: query.Const{}} // no message has such a field; the names are the model's own
 	}
 	return value{e: query.Field{Name: p.Name}}
+}
+
+// ofGroup is a field that events have from their log group; it is missing where that is empty.
+func (l *lowering) ofGroup(field func(Group) string) value {
+	var args []query.Expr
+	for _, g := range l.env.Groups {
+		if text := field(g); text != "" {
+			args = append(args, query.Compare{Op: query.Eq, L: query.Field{Name: event.FieldDataset}, R: query.Num(int64(g.Dataset))}, query.Str(text))
+		}
+	}
+	if args == nil {
+		return value{e: query.Const{}}
+	}
+	return value{e: call("if", args...)}
 }
 
 // steps turns a path such as $.a[0].b into one of names and indexes joined by dots.

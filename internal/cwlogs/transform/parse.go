@@ -31,6 +31,25 @@ func decodeObject(s string) (map[string]any, error) {
 	return out, nil
 }
 
+// parsing makes a processor that parses the text at source into an object and merges that into the one at
+// destination.
+func parsing(source, destination string, overwrite bool, parse func(s string) (map[string]any, error)) (applying, error) {
+	if err := optionalPath("destination", destination); err != nil {
+		return nil, err
+	}
+	return func(doc *document, message string) error {
+		s, err := doc.source(source, message)
+		if err != nil {
+			return err
+		}
+		members, err := parse(s)
+		if err != nil {
+			return err
+		}
+		return doc.merge(destination, members, overwrite)
+	}, nil
+}
+
 func parseJSON(raw json.RawMessage) (applying, error) {
 	c, err := settings[struct {
 		Source      string `json:"source"`
@@ -39,20 +58,7 @@ func parseJSON(raw json.RawMessage) (applying, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := optionalPath("destination", c.Destination); err != nil {
-		return nil, err
-	}
-	return func(doc *document, message string) error {
-		s, err := doc.source(c.Source, message)
-		if err != nil {
-			return err
-		}
-		members, err := decodeObject(s)
-		if err != nil {
-			return err
-		}
-		return doc.merge(c.Destination, members, true)
-	}, nil
+	return parsing(c.Source, c.Destination, true, decodeObject)
 }
 
 func csvColumns(raw json.RawMessage) (applying, error) {
@@ -138,9 +144,6 @@ func parseKeyValue(raw json.RawMessage) (applying, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := optionalPath("destination", c.Destination); err != nil {
-		return nil, err
-	}
 	between, is := "&", "="
 	if c.FieldDelimiter != nil {
 		between = *c.FieldDelimiter
@@ -151,11 +154,7 @@ func parseKeyValue(raw json.RawMessage) (applying, error) {
 	if between == "" || is == "" || between == is || len(between) > 128 || len(is) > 128 {
 		return nil, fmt.Errorf("the delimiters must be different and have 1 to 128 characters")
 	}
-	return func(doc *document, message string) error {
-		s, err := doc.source(c.Source, message)
-		if err != nil {
-			return err
-		}
+	return parsing(c.Source, c.Destination, c.OverwriteIfExists, func(s string) (map[string]any, error) {
 		members := map[string]any{}
 		for field := range strings.SplitSeq(s, between) {
 			k, v, ok := strings.Cut(field, is)
@@ -170,10 +169,10 @@ func parseKeyValue(raw json.RawMessage) (applying, error) {
 			}
 		}
 		if len(members) == 0 {
-			return errFit
+			return nil, errFit
 		}
-		return doc.merge(c.Destination, members, c.OverwriteIfExists)
-	}, nil
+		return members, nil
+	})
 }
 
 // vendor makes a processor of a parser for the logs of one of AWS's services, which reads the message.
@@ -188,13 +187,7 @@ func vendor(parse func(s string) (map[string]any, error)) func(json.RawMessage) 
 		if c.Source != "" && c.Source != "@message" {
 			return nil, fmt.Errorf("source must be @message")
 		}
-		return func(doc *document, message string) error {
-			members, err := parse(message)
-			if err != nil {
-				return err
-			}
-			return doc.merge("", members, true)
-		}, nil
+		return parsing("", "", true, parse)
 	}
 }
 

@@ -188,6 +188,10 @@ func (f *flusher) headers(chunks [][]*colfile.Encoded) error {
 				if h.SampleRate > 1 {
 					f.asm.set(at, int64(h.SampleRate))
 				}
+			case colUnpacked:
+				if h.Unpacked {
+					f.asm.set(at, 1)
+				}
 			}
 		}
 		if err := f.emit(col, c, chunks); err != nil {

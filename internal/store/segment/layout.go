@@ -23,6 +23,7 @@ const (
 	colParent
 	colStream
 	colSampleRate
+	colUnpacked
 	colOverflow
 	numHeaderColumns
 )
@@ -37,6 +38,7 @@ var headerColumns = [numHeaderColumns]colfile.Column{
 	colParent:     {Name: "_parent_id", Field: event.FieldParent, Type: colfile.ID8},
 	colStream:     {Name: "_stream", Field: event.FieldStream, Type: colfile.String},
 	colSampleRate: {Name: "_sample_rate", Field: event.FieldSampleRate, Type: colfile.Int},
+	colUnpacked:   {Name: "_unpacked", Field: event.FieldUnpacked, Type: colfile.Bool},
 	colOverflow:   {Name: "_overflow", Field: "", Type: colfile.Bytes},
 }
 

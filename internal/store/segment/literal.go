@@ -7,13 +7,13 @@ import (
 )
 
 // literalOf returns a test that holds for every text that a regular expression matches: that it
-// contains the longest literal which each match must have. Its S is empty when there is none.
-func literalOf(re string) query.Text {
+// contains the longest literal which each match must have, and whether each text that contains it
+// matches. Its S is empty when there is none.
+func literalOf(re string) (best query.Text, all bool) {
 	tree, err := syntax.Parse(re, syntax.Perl)
 	if err != nil {
-		return query.Text{}
+		return query.Text{}, false
 	}
-	var best query.Text
 	var walk func(*syntax.Regexp)
 	walk = func(r *syntax.Regexp) {
 		switch r.Op {
@@ -33,6 +33,7 @@ func literalOf(re string) query.Text {
 			}
 		}
 	}
-	walk(tree.Simplify())
-	return best
+	tree = tree.Simplify()
+	walk(tree)
+	return best, tree.Op == syntax.OpLiteral
 }

@@ -72,7 +72,7 @@ func (r *reading) run(s *scanner, keep bitmap, n int, fields []string, visit fun
 	r.Has, r.fields = resize(r.Has, len(fields)), resize(r.fields, len(fields))
 	for k, name := range fields {
 		r.fields[k] = s.field(name)
-		r.Has[k] = s.loadFor(r.fields[k], r.at, false)
+		r.Has[k] = s.loadFor(r.fields[k], r.at)
 	}
 	if s.err != nil {
 		return s.err
@@ -81,16 +81,7 @@ func (r *reading) run(s *scanner, keep bitmap, n int, fields []string, visit fun
 		if !r.Has[k] {
 			return event.Value{}
 		}
-		f, i := r.fields[k], r.at[row]
-		for _, v := range f.sources {
-			if v.page != s.page {
-				continue // none of the rows has it
-			}
-			if x := v.at(i); !x.Missing() {
-				return x
-			}
-		}
-		return f.constant
+		return s.atFew(r.fields[k], r.at[row])
 	}
 	return visit(&r.Rows)
 }
@@ -110,7 +101,7 @@ func (r *reading) headers(s *scanner) {
 	}
 	for _, name := range []string{event.FieldTime, event.FieldSeq, event.FieldTrace, event.FieldSpan, event.FieldParent} {
 		f := s.field(name)
-		if !s.loadFor(f, r.at, false) {
+		if !s.loadFor(f, r.at) {
 			continue
 		}
 		for _, v := range f.sources {

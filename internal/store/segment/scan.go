@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/query"
 	"github.com/trefoil-o11y/trefoil/internal/store"
@@ -69,7 +71,12 @@ func (s *Store) Query(ctx context.Context, q *query.Query) (*query.Result, error
 	if q, err = snap.traceSets(ctx, q, &stats); err != nil {
 		return nil, err
 	}
-	res, err := newScan(snap, q, newPlan(q)).run(ctx, &stats)
+	sc := newScan(snap, q, newPlan(q))
+	if q.Progress != nil {
+		sc.watched = &watched{}
+		defer q.Progress.Begin(sc.look)()
+	}
+	res, err := sc.run(ctx, &stats)
 	if err != nil {
 		return nil, err
 	}
@@ -167,10 +174,12 @@ type scan struct {
 	wanted      func(event.DatasetID) bool
 	units       []*unit
 	read        map[*file]*atomic.Bool
+	watched     *watched // nil when nobody looks at the run
 }
 
 // worker is one of the goroutines of a scan.
 type worker struct {
+	mu      sync.Mutex // see watched
 	s       scanner
 	keep    bitmap
 	stats   query.Stats
@@ -329,7 +338,11 @@ func (sc *scan) leading(ctx context.Context, stats *query.Stats) (*query.Result,
 	if err != nil {
 		return nil, err
 	}
-	list := merge(sc.plan.top, all)
+	return sc.lead(ctx, merge(sc.plan.top, all), stats)
+}
+
+// lead reads the rows of a list of leaders, and takes them through the tail.
+func (sc *scan) lead(ctx context.Context, list []leader, stats *query.Stats) (*query.Result, error) {
 	rows, err := sc.fetch(ctx, list, stats)
 	if err != nil {
 		return nil, err
@@ -356,35 +369,51 @@ func (sc *scan) fetch(ctx context.Context, list []leader, stats *query.Stats) ([
 		}
 		return cmp.Compare(list[i].row, list[j].row)
 	})
-	s := scanner{dicts: sc.snap.dicts}
+	var runs [][]int // those on one page of one unit
 	for len(order) > 0 {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		first := list[order[0]]
-		page := int(first.row) / colfile.PageRows
-		n := 1
-		for n < len(order) && list[order[n]].unit == first.unit && int(list[order[n]].row)/colfile.PageRows == page {
+		n, first := 1, list[order[0]]
+		for n < len(order) && list[order[n]].unit == first.unit && list[order[n]].row/colfile.PageRows == first.row/colfile.PageRows {
 			n++
 		}
-		if u := sc.units[first.unit]; s.u != u {
-			s.enter(u)
-		}
-		s.turn(page)
-		at := make([]int, n)
-		for k := range at {
-			at[k] = int(list[order[k]].row) % colfile.PageRows
-		}
-		for k, r := range s.rowsOf(at, sc.plan.names, sc.plan.all) {
-			rows[order[k]] = r
-		}
-		if s.err != nil {
-			return nil, s.err
-		}
-		order = order[n:]
+		runs, order = append(runs, order[:n]), order[n:]
 	}
-	stats.BytesScanned += s.bytes
-	return rows, nil
+	var next, bytes atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(runtime.GOMAXPROCS(0), len(runs)) {
+		g.Go(func() error {
+			s := scanner{dicts: sc.snap.dicts}
+			defer func() { bytes.Add(s.bytes) }()
+			for at := int(next.Add(1) - 1); at < len(runs); at = int(next.Add(1) - 1) {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				sc.fetchRun(&s, list, runs[at], rows)
+				if s.err != nil {
+					return s.err
+				}
+			}
+			return nil
+		})
+	}
+	err := g.Wait()
+	stats.BytesScanned += bytes.Load()
+	return rows, err
+}
+
+// fetchRun reads the rows at the places run of list, which are on one page, to the same places of rows.
+func (sc *scan) fetchRun(s *scanner, list []leader, run []int, rows []query.Row) {
+	first := list[run[0]]
+	if u := sc.units[first.unit]; s.u != u {
+		s.enter(u)
+	}
+	s.turn(int(first.row) / colfile.PageRows)
+	at := make([]int, len(run))
+	for k := range at {
+		at[k] = int(list[run[k]].row) % colfile.PageRows
+	}
+	for k, r := range s.rowsOf(at, sc.plan.names, sc.plan.all) {
+		rows[run[k]] = r
+	}
 }
 
 // each calls page for every page with rows for which the plan's filter holds, from several
@@ -403,7 +432,10 @@ func (sc *scan) eachUnit(ctx context.Context, stats *query.Stats, begin func(*wo
 	work := func() {
 		w := &worker{s: scanner{dicts: sc.snap.dicts}, keep: make(bitmap, colfile.PageRows/64)}
 		begin(w)
+		sc.watched.enter(w)
+		defer sc.watched.leave(w)
 		for !stop.Load() {
+			sc.watched.pause(w)
 			at := int(next.Add(1) - 1)
 			if at >= len(sc.units) {
 				break
@@ -421,6 +453,7 @@ func (sc *scan) eachUnit(ctx context.Context, stats *query.Stats, begin func(*wo
 			}
 		}
 		w.stats.BytesScanned += w.s.bytes
+		w.s.bytes = 0
 		mu.Lock()
 		stats.Add(w.stats)
 		mu.Unlock()
@@ -488,6 +521,7 @@ func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, 
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
+		sc.watched.pause(w)
 		within, all := sc.within(u, p)
 		if !within {
 			continue

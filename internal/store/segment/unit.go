@@ -94,7 +94,8 @@ type values struct {
 	column *event.Column // of the head, or of fields that overflowed
 	header int           // of the head: the column of the headers, else -1
 
-	page   int // that vec holds, -1 for none
+	page   int  // that vec holds, -1 for none
+	few    bool // vec is good for the rows of the last loadFor only
 	vec    colfile.Vector
 	dict   *colfile.Dict // of chunks
 	list   []string      // of columns of batches
@@ -177,7 +178,8 @@ type scanner struct {
 	err   error // the first; everything that follows it is undefined
 
 	overflowed map[fieldKey]*event.Column
-	overflow   bool // overflowed is read
+	overflow   bool           // overflowed is read
+	parts      map[int]*parts // by predicate, see unpacked.go
 }
 
 // enter begins to scan a unit.
@@ -194,6 +196,7 @@ func (s *scanner) leave() {
 		s.free = append(s.free, f.sources...)
 	}
 	clear(s.names)
+	clear(s.parts)
 	s.u, s.overflowed, s.overflow = nil, nil, false
 }
 
@@ -253,7 +256,6 @@ func (s *scanner) segmentField(f *field) {
 			}
 		} else {
 			v.chunk = k
-			s.bytes += int64(k.DictPage.Size)
 		}
 		f.sources = append(f.sources, v)
 	}
@@ -296,10 +298,10 @@ func (s *scanner) batchField(f *field) {
 
 // load makes v hold the scanner's page.
 func (s *scanner) load(v *values) {
-	if v.page == s.page || s.err != nil {
+	if v.page == s.page && !v.few || s.err != nil {
 		return
 	}
-	v.page = s.page
+	v.page, v.few = s.page, false
 	switch {
 	case v.chunk != nil:
 		s.loadDict(v)
@@ -325,6 +327,7 @@ func (s *scanner) loadDict(v *values) {
 	v.loaded = true
 	switch {
 	case v.chunk != nil && v.chunk.Encoding == colfile.Dictionary:
+		s.bytes += int64(v.chunk.DictPage.Size)
 		d, err := s.dicts.read(s.u.file, v.chunk, v.typ)
 		s.fail(err)
 		if err != nil {
@@ -336,35 +339,48 @@ func (s *scanner) loadDict(v *values) {
 	}
 }
 
-// loadFor loads a field for some rows of the page; it reports whether one of them may have it. With
-// once the field is read for nothing else.
-func (s *scanner) loadFor(f *field, at []int, once bool) bool {
+// loadFor loads a field for some rows of the page; it reports whether one of them may have it. What
+// is read for them alone is used with atFew, and read again by load.
+func (s *scanner) loadFor(f *field, at []int) bool {
 	some := !f.constant.Missing()
 	for _, v := range f.sources {
-		if v.page == s.page || v.chunk == nil || f.name == event.FieldSampleRate {
+		if v.page == s.page && !v.few || v.chunk == nil || f.name == event.FieldSampleRate {
 			s.load(v)
 			some = true
 			continue
 		}
 		s.bytes += int64(v.chunk.Pages[s.page].Size)
-		v.page = -1
+		v.page, v.few = -1, false
 		has, err := s.u.file.ReadPageFor(s.u.group, v.chunk, s.page, at, &v.vec)
 		s.fail(err)
 		if has {
-			if !once || !s.entriesFor(v, at) {
+			if !s.entriesFor(v, at) {
 				s.loadDict(v)
 			}
-			v.page, some = s.page, true
+			v.page, v.few, some = s.page, true, true
 		}
 	}
 	return some
+}
+
+// atFew returns the value of a field in row i, which loadFor loaded. Strings live as long as the page.
+func (s *scanner) atFew(f *field, i int) event.Value {
+	for _, v := range f.sources {
+		if v.page != s.page {
+			continue // none of the rows has it
+		}
+		if x := v.at(i); !x.Missing() {
+			return x
+		}
+	}
+	return f.constant
 }
 
 // fewRows is the number of rows up to which only their entries of a large dictionary are read.
 const fewRows = 4
 
 // entriesFor reads what the rows need of a dictionary in place of all of it; it reports false when
-// that would not pay. v is good for these rows then, and for nothing else.
+// that would not pay.
 func (s *scanner) entriesFor(v *values, at []int) bool {
 	if v.loaded || v.chunk.Frames == nil || len(at) > fewRows || s.dicts.has(s.u.file, v.chunk) {
 		return false
@@ -380,7 +396,7 @@ func (s *scanner) entriesFor(v *values, at []int) bool {
 		s.fail(err)
 		d = &colfile.Dict{}
 	}
-	v.dict, v.loaded = d, true
+	v.dict = d // v.loaded stays false
 	next := uint32(0)
 	for _, i := range at {
 		if int(v.vec.Codes[i]) < v.chunk.Dict {
@@ -595,9 +611,9 @@ func (s *scanner) rowsOf(at []int, want map[string]bool, all bool) []query.Row {
 		}
 		_, known := s.names[name]
 		f := s.field(name)
-		if s.loadFor(f, at, !known) {
+		if s.loadFor(f, at) {
 			for k, i := range at {
-				if v := s.value(f, i); !v.Missing() {
+				if v := s.atFew(f, i); !v.Missing() {
 					names[k] = append(names[k], f.name)
 					vals[k] = append(vals[k], owned(v))
 				}

@@ -39,6 +39,7 @@ func Run(t *testing.T, s Subject) {
 		"AppendsFromMany":      testConcurrent,
 		"ManyColumns":          testManyColumns,
 		"QueryIsCancelled":     testCancel,
+		"QueryIsLookedAt":      testProgress,
 		"ClosedStoreRefuses":   testClosed,
 		"ColumnsOfADataset":    testColumns,
 		"SeqGrowsAndIsUnique":  testSeq,
@@ -445,6 +446,97 @@ func testCancel(t *testing.T, subject Subject) {
 	cancel()
 	if _, err := s.Query(ctx, &query.Query{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled query returns %v", err)
+	}
+}
+
+// testProgress looks at a slow query while it runs: its counts grow, its rows are those seen so far.
+func testProgress(t *testing.T, subject Subject) {
+	s := subject.Open(t, t.TempDir())
+	defer closeStore(t, s)
+	const batches, rows = 20, 10_000
+	b := event.NewBuilder()
+	defer b.Release()
+	for i := range batches {
+		for k := range rows {
+			n := int64(i*rows + k)
+			b.Add(event.Header{Dataset: 1, Time: n})
+			b.SetInt("n", n)
+		}
+		append1(t, s, b.Batch())
+		if i == batches/2 {
+			subject.Flush(t, s) // both what is in files and what is not yet
+		}
+	}
+	slow := query.Expr(query.Field{Name: "n"})
+	for range 10 {
+		slow = query.Call{Fn: "sha256", Args: []query.Expr{slow}}
+	}
+	at := query.Field{Name: event.FieldTime}
+	slowly := query.Filter{Where: query.Compare{Op: query.Ge, L: slow, R: query.Const{Value: event.String("")}}}
+	ask := func(stages ...query.Stage) (looks []*query.Result) {
+		t.Helper()
+		q := &query.Query{Stages: append([]query.Stage{slowly}, stages...), Counted: true, Progress: &query.Progress{}}
+		if res, err := q.Progress.Look(t.Context(), 10); res != nil || err != nil {
+			t.Fatalf("before it runs: %v, %v", res, err)
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.Query(t.Context(), q)
+			done <- err
+		}()
+		for {
+			res, err := q.Progress.Look(t.Context(), 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res != nil && (len(looks) == 0 || res.Stats != looks[len(looks)-1].Stats) {
+				looks = append(looks, res)
+			}
+			select {
+			case err := <-done:
+				if res, again := q.Progress.Look(t.Context(), 10); res != nil || again != nil || err != nil {
+					t.Fatalf("after its end: %v, %v, %v", res, again, err)
+				}
+				return looks
+			default:
+			}
+		}
+	}
+	grows := func(looks []*query.Result) {
+		t.Helper()
+		var last query.Stats
+		partly := 0
+		for _, l := range looks {
+			if l.Stats.RowsScanned < last.RowsScanned || l.Stats.RowsMatched < last.RowsMatched || l.Stats.BytesScanned < last.BytesScanned {
+				t.Errorf("%+v comes behind %+v", l.Stats, last)
+			}
+			last = l.Stats
+			if n := l.Stats.RowsScanned; n > 0 && n < batches*rows {
+				partly++
+			}
+		}
+		if partly == 0 {
+			t.Errorf("no progress among %d looks", len(looks))
+		}
+	}
+	looks := ask(query.Sort{Keys: []query.SortKey{{By: at, Desc: true}}}, query.Limit{N: 1000}, query.Project{Fields: query.FieldsNamed(event.FieldTime, "n")})
+	grows(looks)
+	for _, l := range looks {
+		if l.Stats.RowsMatched > 10 && len(l.Rows) != 10 || len(l.Rows) > 10 {
+			t.Errorf("%d rows of %d", len(l.Rows), l.Stats.RowsMatched)
+		}
+		for i, row := range l.Rows {
+			if row[0].Int() != row[1].Int() || i > 0 && row[0].Int() >= l.Rows[i-1][0].Int() {
+				t.Fatalf("rows %v", l.Rows)
+			}
+		}
+	}
+	looks = ask(query.Aggregate{Aggs: []query.Agg{{Name: "n", Op: query.Count}}})
+	grows(looks)
+	for _, l := range looks {
+		if l.Rows != nil {
+			t.Errorf("rows of an aggregate: %v", l.Rows)
+		}
 	}
 }
 

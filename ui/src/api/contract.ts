@@ -10,7 +10,7 @@ export interface Stats {
 }
 
 /** The protocol that an event came by. */
-export type Source = "otlp" | "events" | "xray" | "logs";
+export type Source = "otlp" | "events" | "xray" | "logs" | "metrics";
 
 export interface SourceStatus {
   source: Source;

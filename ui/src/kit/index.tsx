@@ -6,16 +6,24 @@ import { bytes, count, duration, fullDuration, fullStamp } from "../format";
 import { caretLines } from "./caret";
 import "./kit.css";
 
-const SOURCE_NAME: Record<Source, string> = { otlp: "OTLP", events: "Events", xray: "X-Ray", logs: "Logs" };
+const SOURCE_NAME: Record<Source, string> = {
+  otlp: "OTLP",
+  events: "Events",
+  xray: "X-Ray",
+  logs: "Logs",
+  metrics: "Metrics",
+};
 const SOURCE_TITLE: Record<Source, string> = {
   otlp: "came by the OpenTelemetry protocol",
   events: "came by the Honeycomb events API",
   xray: "came as an X-Ray segment document",
   logs: "came by CloudWatch Logs",
+  metrics: "came as CloudWatch metrics, or was made of log events",
 };
 
 /** The hue of a source: the name of its token. */
 export function sourceHue(source: Source): "otlp" | "xray" | "logs" {
+  if (source === "metrics") return "logs";
   return source === "events" ? "otlp" : source;
 }
 
@@ -30,7 +38,7 @@ export function SourceBadge({ source }: { source: Source }) {
 
 /** All protocols of something, in a fixed order. */
 export function SourceBadges({ sources }: { sources: Source[] }) {
-  const order: Source[] = ["otlp", "events", "xray", "logs"];
+  const order: Source[] = ["otlp", "events", "xray", "logs", "metrics"];
   return (
     <span className="badges">
       {order

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,8 @@ var columns = []colfile.Column{
 	{Name: "one", Field: "one", Type: colfile.String},
 	{Name: "many", Field: "many", Type: colfile.String},
 	{Name: "unique", Field: "unique", Type: colfile.String},
+	{Name: "long", Field: "long", Type: colfile.String},
+	{Name: "longer", Field: "longer", Type: colfile.String},
 	{Name: "status", Field: "status", Type: colfile.Int},
 	{Name: "wide", Field: "wide", Type: colfile.Int},
 	{Name: "duration", Field: "duration", Type: colfile.Float},
@@ -37,7 +40,7 @@ var columns = []colfile.Column{
 
 // cell is the value of a row, nil for none, in the type that the column's Go form has.
 func cell(rnd *rand.Rand, c colfile.Column, row int) any {
-	if !c.Required && c.Name != "one" && rnd.IntN(3) == 0 {
+	if !c.Required && c.Name != "one" && c.Name != "longer" && rnd.IntN(3) == 0 {
 		return nil
 	}
 	switch c.Name {
@@ -57,6 +60,8 @@ func cell(rnd *rand.Rand, c colfile.Column, row int) any {
 		return "always"
 	case "unique", "_overflow":
 		return fmt.Sprintf("request %d of user-%d took %d ms", row, rnd.IntN(1e6), rnd.IntN(100))
+	case "long", "longer":
+		return strings.Repeat(fmt.Sprintf("%x ", rnd.Uint32()), rnd.IntN(50)) + fmt.Sprint(row)
 	case "status":
 		return int64(100 * (1 + rnd.IntN(5)))
 	case "wide":
@@ -316,6 +321,41 @@ func TestParquetReaders(t *testing.T) {
 			}
 		}
 	}
+	for ci, c := range columns {
+		if c.Type != colfile.Time && c.Type != colfile.Int && c.Type != colfile.Float {
+			continue
+		}
+		index, err := pq.RowGroups()[1].ColumnChunks()[leaf[c.Name]].ColumnIndex()
+		if err != nil || index.NumPages() != 3 || index.IsAscending() != (c.Type == colfile.Time) {
+			t.Fatalf("%s: bounds of %d pages: %v", c.Name, index.NumPages(), err)
+		}
+		number := func(x any) float64 {
+			if n, ok := x.(int64); ok {
+				return float64(n)
+			}
+			return x.(float64)
+		}
+		bound := func(v parquet.Value) float64 {
+			if v.Kind() == parquet.Int64 {
+				return float64(v.Int64())
+			}
+			return v.Double()
+		}
+		for p := range 3 {
+			cells := all[1][ci][p*colfile.PageRows : min((p+1)*colfile.PageRows, len(all[1][ci]))]
+			lo, hi, nulls := math.Inf(1), math.Inf(-1), int64(0)
+			for _, x := range cells {
+				if x == nil {
+					nulls++
+					continue
+				}
+				lo, hi = min(lo, number(x)), max(hi, number(x))
+			}
+			if index.NullCount(p) != nulls || bound(index.MinValue(p)) != lo || bound(index.MaxValue(p)) != hi {
+				t.Errorf("%s, page %d: %v to %v, %d nulls; want %v to %v, %d", c.Name, p, index.MinValue(p), index.MaxValue(p), index.NullCount(p), lo, hi, nulls)
+			}
+		}
+	}
 	filter := pq.RowGroups()[1].ColumnChunks()[leaf["_trace_id"]].BloomFilter()
 	for _, x := range all[1][1] {
 		if id, ok := x.(string); ok {
@@ -515,7 +555,7 @@ func TestFewRows(t *testing.T) {
 	}
 	defer func() { _ = f.Close() }()
 	rnd := rand.New(rand.NewPCG(15, 16))
-	levels, frames := 0, 0
+	levels, frames, texts := 0, 0, 0
 	for _, g := range f.Groups {
 		chunks, err := f.Chunks(g)
 		if err != nil {
@@ -554,11 +594,15 @@ func TestFewRows(t *testing.T) {
 				if c.Pages[p].Levels > 0 {
 					levels++
 				}
+				if len(c.Pages[p].Frames) > 2 {
+					texts++
+				}
 				if err := f.ReadPage(g, c, p, &whole); err != nil {
 					t.Fatal(err)
 				}
 				for range 10 {
-					rows := []int{rnd.IntN(g.PageLen(p)), rnd.IntN(g.PageLen(p))}
+					rows := rnd.Perm(g.PageLen(p))[:min(g.PageLen(p), 1+rnd.IntN(3)*rnd.IntN(50))]
+					slices.Sort(rows)
 					has, err := f.ReadPageFor(g, c, p, rows, &some)
 					if err != nil {
 						t.Fatal(err)
@@ -579,8 +623,8 @@ func TestFewRows(t *testing.T) {
 			}
 		}
 	}
-	if levels == 0 || frames == 0 {
-		t.Errorf("%d pages with levels of their own, %d dictionaries in parts: the test says nothing", levels, frames)
+	if levels == 0 || frames == 0 || texts == 0 {
+		t.Errorf("%d pages with levels of their own, %d dictionaries and %d pages in parts: the test says nothing", levels, frames, texts)
 	}
 }
 

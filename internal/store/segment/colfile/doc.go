@@ -10,7 +10,7 @@
 // checksum, and holds what a scan wants to know before it touches a page: the encodings, page
 // sizes and checksums, the ranges of numbers, the places of the filters. The trailer of 16 bytes
 // just ahead of the footer is the length (u32) and the CRC-32C (u32) of the zstd-compressed
-// index and the magic "TREFIDX3".
+// index and the magic "TREFIDX4".
 //
 // To read a few rows without the rest, pages are compressed in parts, each a frame of zstd; a
 // reader of Parquet sees the frames one behind the other, as the format allows. The definition
@@ -33,9 +33,9 @@ const (
 	// PageRows is the number of rows of every page but the last of a chunk.
 	PageRows = 8192
 	// Version is the format version.
-	Version = 3
+	Version = 4
 
 	magic      = "PAR1"
-	indexMagic = "TREFIDX3"
+	indexMagic = "TREFIDX4"
 	trailerLen = 16
 )

@@ -27,8 +27,11 @@ const (
 	maxDictBytes = 8 << 20
 	// maxIntDict is the number of distinct integers up to which they get a dictionary.
 	maxIntDict = 4096
-	// frameBytes is how much of a dictionary is compressed together.
+	// frameBytes is how much of a dictionary is compressed together, and textBytes how much of the
+	// texts of a page that has longTexts of them or more.
 	frameBytes = 64 << 10
+	textBytes  = 256 << 10
+	longTexts  = 1 << 20
 )
 
 // Values are those of one column in one group, in the order of the rows.
@@ -63,11 +66,14 @@ type Encoded struct {
 	bloom bloom.SplitBlockFilter
 	text  []byte // compressed
 	ids   []byte
-	raw   int64 // size of the pages before compression
+	index []byte // Parquet's column index
+	raw   int64  // size of the pages before compression
 }
 
 // Size returns the number of bytes that the chunk takes.
-func (e *Encoded) Size() int { return len(e.body) + 32*len(e.bloom) + len(e.text) + len(e.ids) }
+func (e *Encoded) Size() int {
+	return len(e.body) + 32*len(e.bloom) + len(e.text) + len(e.ids) + len(e.index)
+}
 
 // Encoder makes chunks. It keeps its buffers; one goroutine uses it at a time.
 type Encoder struct {
@@ -79,6 +85,7 @@ type Encoder struct {
 	hashes []uint64
 	ints   map[int64]int32
 	grams  textFilter
+	bounds pageBounds
 
 	seen hashSet
 
@@ -116,6 +123,7 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 	}
 	out := &Encoded{chunk: Chunk{Column: column, Values: n}}
 	e.begin(out)
+	e.bounds.reset()
 	var body func(lo, hi int) error // appends the values lo..hi to e.raw
 	switch c.Type {
 	case String, Bytes:
@@ -176,6 +184,9 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 				levels = len(e.raw) - start
 			}
 		}
+		if c.Type == Int || c.Type == Time || c.Type == Float {
+			e.bounds.add(c.Type, v.Nums[lo:hi], end-at)
+		}
 		if c.Type == Time && c.Required {
 			out.chunk.First = append(out.chunk.First, v.Nums[lo])
 		}
@@ -188,7 +199,9 @@ func (e *Encoder) Encode(column int, c Column, rows int, v Values) (*Encoded, er
 		lo = hi
 	}
 	e.end()
-	return out, nil
+	var err error
+	out.index, err = e.bounds.marshal(c.Type, column)
+	return out, err
 }
 
 // parquet returns the encoding's number in Parquet.
@@ -254,12 +267,20 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 		}
 		return func(lo, hi int) (err error) {
 			e.codes = e.codes[:0]
+			total := 0
 			for _, g := range v.Codes[lo:hi] {
 				e.codes = append(e.codes, int32(len(v.Dict[g])))
+				total += len(v.Dict[g])
 			}
 			e.buf, err = (&delta.BinaryPackedEncoding{}).EncodeInt32(e.buf[:0], e.codes)
 			e.raw = append(e.raw, e.buf...)
-			for _, g := range v.Codes[lo:hi] {
+			if total >= longTexts {
+				e.parts = []rawFrame{{}, {0, e.size()}}
+			}
+			for i, g := range v.Codes[lo:hi] {
+				if k := len(e.parts); k > 0 && e.size()-e.parts[k-1].at >= textBytes {
+					e.parts = append(e.parts, rawFrame{i, e.size()})
+				}
 				e.raw = append(e.raw, v.Dict[g]...)
 			}
 			return err

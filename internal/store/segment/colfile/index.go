@@ -107,9 +107,9 @@ type Chunk struct {
 	Frames []Frame
 }
 
-// Frame is a part of a dictionary page, behind the one before it.
+// Frame is a part of a page, behind the one before it.
 type Frame struct {
-	First int // its first entry
+	First int // its first entry or value
 	Size  int
 	CRC   uint32
 }
@@ -123,6 +123,8 @@ type Page struct {
 	// its checksum; 0 where they can not be read by themselves.
 	Levels    int
 	LevelsCRC uint32
+	// Frames are the parts of a page of long texts behind its levels: the lengths, and texts.
+	Frames []Frame
 }
 
 // MinFloat returns Min of a float column.
@@ -203,18 +205,20 @@ const (
 	flagLevels
 	flagIDs
 	flagFrames
+	flagTexts
 	flagsEnd
 )
 
 func appendChunk(dst []byte, c *Chunk) []byte {
 	levels := slices.ContainsFunc(c.Pages, func(p Page) bool { return p.Levels > 0 })
+	texts := slices.ContainsFunc(c.Pages, func(p Page) bool { return p.Frames != nil })
 	flags := uint64(0)
 	for _, f := range []struct {
 		on  bool
 		bit uint64
 	}{
 		{c.Zstd, flagZstd}, {c.DictPage.Size > 0, flagDict}, {c.HasRange, flagRange}, {c.BloomLen > 0, flagBloom}, {c.TextLen > 0, flagText},
-		{c.First != nil, flagFirst}, {levels, flagLevels}, {c.IDsLen > 0, flagIDs}, {c.Frames != nil, flagFrames},
+		{c.First != nil, flagFirst}, {levels, flagLevels}, {c.IDsLen > 0, flagIDs}, {c.Frames != nil, flagFrames}, {texts, flagTexts},
 	} {
 		if f.on {
 			flags |= f.bit
@@ -245,14 +249,12 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 				dst = binary.LittleEndian.AppendUint32(dst, p.LevelsCRC)
 			}
 		}
+		if texts {
+			dst = appendFrames(dst, p.Frames)
+		}
 	}
 	if c.Frames != nil {
-		dst = binary.AppendUvarint(dst, uint64(len(c.Frames)))
-		for _, f := range c.Frames {
-			dst = binary.AppendUvarint(dst, uint64(f.First))
-			dst = binary.AppendUvarint(dst, uint64(f.Size))
-			dst = binary.LittleEndian.AppendUint32(dst, f.CRC)
-		}
+		dst = appendFrames(dst, c.Frames)
 	}
 	if flags&flagRange != 0 {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(c.Min))
@@ -275,6 +277,16 @@ func appendChunk(dst []byte, c *Chunk) []byte {
 	for _, t := range c.First {
 		dst = binary.AppendVarint(dst, t-last)
 		last = t
+	}
+	return dst
+}
+
+func appendFrames(dst []byte, frames []Frame) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(frames)))
+	for _, f := range frames {
+		dst = binary.AppendUvarint(dst, uint64(f.First))
+		dst = binary.AppendUvarint(dst, uint64(f.Size))
+		dst = binary.LittleEndian.AppendUint32(dst, f.CRC)
 	}
 	return dst
 }
@@ -434,10 +446,15 @@ func (g *Group) readChunks(columns []Column, size int64) ([]Chunk, error) {
 					p.LevelsCRC = r.u32()
 				}
 			}
+			if flags&flagTexts != 0 {
+				p.Frames = r.frames(g.PageLen(i), p.Size-p.Head-p.Levels, true)
+			}
 			c.Pages[i] = p
 		}
 		if flags&flagFrames != 0 {
-			c.Frames = r.frames(c.Dict, c.DictPage)
+			if c.Frames = r.frames(c.Dict, c.DictPage.Size-c.DictPage.Head, false); c.Frames == nil {
+				r.fail("part of a page")
+			}
 		}
 		if flags&flagRange != 0 {
 			c.Min, c.Max, c.HasRange = int64(r.u64()), int64(r.u64()), true
@@ -479,24 +496,28 @@ func (g *Group) readChunks(columns []Column, size int64) ([]Chunk, error) {
 	return chunks, r.err
 }
 
-// frames decodes the parts of a dictionary page.
-func (r *indexReader) frames(entries int, page Page) []Frame {
+// frames reads the parts of a page of so many entries, which fill size bytes. With heads the first part
+// has none of the entries.
+func (r *indexReader) frames(entries, size int, heads bool) []Frame {
 	n := r.uvarint(uint64(len(r.src)))
-	list := make([]Frame, 0, n)
-	next, left := 0, page.Size-page.Head
-	for range n {
-		f := Frame{First: int(r.uvarint(uint64(entries))), Size: int(r.uvarint(uint64(left))), CRC: r.u32()}
-		if len(list) == 0 && f.First != 0 || len(list) > 0 && f.First < next {
-			r.fail("part of a dictionary")
+	var list []Frame
+	next := 0
+	for i := range n {
+		f := Frame{First: int(r.uvarint(uint64(entries))), Size: int(r.uvarint(uint64(size))), CRC: r.u32()}
+		if f.First < next || next == 0 && f.First > 0 {
+			r.fail("part of a page")
 		}
 		if r.err != nil {
 			return nil
 		}
-		next, left = f.First+1, left-f.Size
+		if i > 0 || !heads {
+			next = f.First + 1
+		}
+		size -= f.Size
 		list = append(list, f)
 	}
-	if n == 0 || left != 0 {
-		r.fail("part of a dictionary")
+	if n > 0 && size != 0 {
+		r.fail("part of a page")
 	}
 	return list
 }

@@ -40,7 +40,7 @@ type packer struct {
 
 	raw     []byte // pages that wait
 	waiting []rawPage
-	parts   []rawFrame // of the dictionary, when it is large
+	parts   []rawFrame // of the page that is being made, when it is large
 	large   bool       // some page is larger than what can be stored as it is
 	judged  bool
 	small   []byte
@@ -51,23 +51,35 @@ type rawPage struct {
 	dict   bool
 	rows   int // of a data page
 	levels int // size of its levels, when they are to be read by themselves
+	parts  []rawFrame
 	end    int // in packer.raw, behind the page ahead of it
 }
 
-// rawFrame is a part of a dictionary: the entries from first on, which begin at a place of its page.
+// rawFrame is a part of a page: the entries or values from first on, which begin at a place of it.
 type rawFrame struct{ first, at int }
 
 func (p *packer) begin(out *Encoded) {
-	p.out, p.raw, p.waiting, p.parts, p.large, p.judged = out, p.raw[:0], p.waiting[:0], p.parts[:0], false, false
+	p.out, p.raw, p.waiting, p.parts, p.large, p.judged = out, p.raw[:0], p.waiting[:0], nil, false, false
 }
 
 // cut ends a page: what was put into raw since the last.
 func (p *packer) cut(page rawPage) {
-	page.end = len(p.raw)
+	page.end, page.parts, p.parts = len(p.raw), p.parts, nil
+	if len(page.parts) > 0 {
+		page.parts[0].at = page.levels
+	}
 	p.waiting = append(p.waiting, page)
 	if p.judged || len(p.waiting) >= 2 && len(p.raw) >= enough {
 		p.drain()
 	}
+}
+
+// size returns the size of the page that is being made.
+func (p *packer) size() int {
+	if n := len(p.waiting); n > 0 {
+		return len(p.raw) - p.waiting[n-1].end
+	}
+	return len(p.raw)
 }
 
 // end ends the chunk.
@@ -142,22 +154,24 @@ func (p *packer) add(page rawPage, one Page, raw int, packed []byte, crc uint32,
 func (p *packer) compress(page rawPage, raw []byte) Page {
 	var one Page
 	at := len(p.small)
-	if page.dict && len(p.parts) > 0 {
-		for k, part := range p.parts {
-			end := len(raw)
-			if k+1 < len(p.parts) {
-				end = p.parts[k+1].at
-			}
-			from := len(p.small)
-			p.small = p.zstd.EncodeAll(raw[part.at:end], p.small)
-			p.out.chunk.Frames = append(p.out.chunk.Frames, Frame{part.first, len(p.small) - from, crc32.ChecksumIEEE(p.small[from:])})
-		}
-	} else {
-		if page.levels > 0 {
-			p.small = p.zstd.EncodeAll(raw[:page.levels], p.small)
-			one.Levels, one.LevelsCRC = len(p.small)-at, crc32.ChecksumIEEE(p.small[at:])
-		}
+	if page.levels > 0 {
+		p.small = p.zstd.EncodeAll(raw[:page.levels], p.small)
+		one.Levels, one.LevelsCRC = len(p.small)-at, crc32.ChecksumIEEE(p.small[at:])
+	}
+	if len(page.parts) == 0 {
 		p.small = p.zstd.EncodeAll(raw[page.levels:], p.small)
+	}
+	for k, part := range page.parts {
+		end := len(raw)
+		if k+1 < len(page.parts) {
+			end = page.parts[k+1].at
+		}
+		from := len(p.small)
+		p.small = p.zstd.EncodeAll(raw[part.at:end], p.small)
+		one.Frames = append(one.Frames, Frame{part.first, len(p.small) - from, crc32.ChecksumIEEE(p.small[from:])})
+	}
+	if page.dict {
+		p.out.chunk.Frames, one.Frames = one.Frames, nil
 	}
 	one.Size, one.CRC = len(p.small)-at, crc32.ChecksumIEEE(p.small[at:])
 	return one

@@ -190,12 +190,14 @@ type Vector struct {
 	Text    []byte
 	Offsets []uint32
 
-	valid  []uint64
-	packed []byte
-	body   []byte
-	nums   []int64
-	floats []float64
-	offs   []uint32
+	valid   []uint64
+	packed  []byte
+	body    []byte
+	nums    []int64
+	floats  []float64
+	offs    []uint32
+	lengths []int32
+	ranks   []int
 }
 
 // Has reports whether row i has a value.
@@ -213,12 +215,28 @@ func (f *File) page(c *Chunk, p Page, at int64, packed, body *[]byte) ([]byte, e
 	n := p.Size - p.Head
 	*packed = grown(*packed, n+bitpack.PaddingInt64)
 	src := (*packed)[:n]
-	if _, err := f.f.ReadAt(src, at+int64(p.Head)); err != nil {
-		return nil, fmt.Errorf("read segment %s: %w", f.Path, err)
+	if err := f.read(src, at+int64(p.Head)); err != nil {
+		return nil, err
 	}
 	if crc32.ChecksumIEEE(src) != p.CRC {
-		return nil, fmt.Errorf("segment %s: %w: checksum of the page at byte %d", f.Path, ErrCorrupt, at)
+		return nil, f.damaged(at)
 	}
+	return f.unpack(c, src, at, body)
+}
+
+func (f *File) read(dst []byte, at int64) error {
+	if _, err := f.f.ReadAt(dst, at); err != nil {
+		return fmt.Errorf("read segment %s: %w", f.Path, err)
+	}
+	return nil
+}
+
+func (f *File) damaged(at int64) error {
+	return fmt.Errorf("segment %s: %w: checksum of the page at byte %d", f.Path, ErrCorrupt, at)
+}
+
+// unpack decompresses frames of a page, with room for padding behind. What it returns may be src.
+func (f *File) unpack(c *Chunk, src []byte, at int64, body *[]byte) ([]byte, error) {
 	if !c.Zstd {
 		return src, nil
 	}
@@ -228,7 +246,7 @@ func (f *File) page(c *Chunk, p Page, at int64, packed, body *[]byte) ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("segment %s: %w: page at byte %d: %w", f.Path, ErrCorrupt, at, err)
 	}
-	n = len(out)
+	n := len(out)
 	if cap(out) < n+bitpack.PaddingInt64 {
 		out = append(out, make([]byte, bitpack.PaddingInt64)...)
 	}
@@ -336,58 +354,38 @@ func (f *File) ReadDictFor(c *Chunk, codes []uint32) (d *Dict, err error) {
 }
 
 // ReadPage reads page i of a chunk into v. What v held before is lost.
-func (f *File) ReadPage(g *Group, c *Chunk, i int, v *Vector) error {
-	_, err := f.ReadPageFor(g, c, i, nil, v)
-	return err
+func (f *File) ReadPage(g *Group, c *Chunk, i int, v *Vector) (err error) {
+	defer f.guard(&err)
+	at := v.begin(f, g, c, i)
+	body, err := f.page(c, c.Pages[i], at, &v.packed, &v.body)
+	if err != nil {
+		return err
+	}
+	n := v.N
+	if !f.Columns[c.Column].Required {
+		if body, n, err = v.levels(body); err != nil {
+			return f.in(c, err)
+		}
+	}
+	return f.in(c, v.values(body, n, c))
 }
 
-// ReadPageFor is ReadPage for some rows of the page, nil for all: when none of them has a value
-// some is false and v holds nothing.
-func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (some bool, err error) {
-	defer f.guard(&err)
+// begin makes v a vector of page i and returns the page's place.
+func (v *Vector) begin(f *File, g *Group, c *Chunk, i int) int64 {
 	at := c.Offset + int64(c.DictPage.Size)
 	for _, p := range c.Pages[:i] {
 		at += int64(p.Size)
 	}
-	col := f.Columns[c.Column]
-	v.Type, v.Encoding, v.N, v.Valid = col.Type, c.Encoding, g.PageLen(i), nil
-	if rows != nil && c.Pages[i].Levels > 0 {
-		if err := f.levels(c, c.Pages[i], at, v); err != nil {
-			return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
-		}
-		if !slices.ContainsFunc(rows, v.Has) {
-			return false, nil
-		}
-		v.Valid = nil
-	}
-	body, err := f.page(c, c.Pages[i], at, &v.packed, &v.body)
-	if err != nil {
-		return false, err
-	}
-	n := v.N
-	if !col.Required {
-		if body, n, err = v.levels(body); err != nil {
-			return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
-		}
-		if rows != nil && !slices.ContainsFunc(rows, v.Has) {
-			return false, nil
-		}
-	}
-	if err := v.values(body, n, c); err != nil {
-		return false, fmt.Errorf("segment %s, column %q: %w", f.Path, col.Field, err)
-	}
-	return true, nil
+	v.Type, v.Encoding, v.N, v.Valid = f.Columns[c.Column].Type, c.Encoding, g.PageLen(i), nil
+	return at
 }
 
-// levels reads the definition levels of a page that can be read by themselves into v.
-func (f *File) levels(c *Chunk, p Page, at int64, v *Vector) error {
-	p.Size, p.CRC = p.Head+p.Levels, p.LevelsCRC
-	body, err := f.page(c, p, at, &v.packed, &v.body)
-	if err != nil {
-		return err
+// in says where an error was.
+func (f *File) in(c *Chunk, err error) error {
+	if err == nil {
+		return nil
 	}
-	_, _, err = v.levels(body)
-	return err
+	return fmt.Errorf("segment %s, column %q: %w", f.Path, f.Columns[c.Column].Field, err)
 }
 
 var errLevels = fmt.Errorf("%w: definition levels", ErrCorrupt)

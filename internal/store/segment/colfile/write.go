@@ -35,6 +35,13 @@ type Writer struct {
 	groups  []builtGroup
 	rows    int64
 	filters []filterRef
+	indexes []indexRef
+}
+
+// indexRef is the column index of the chunk at a place of builtGroup.all.
+type indexRef struct {
+	group, at int
+	bytes     []byte
 }
 
 type filterRef struct {
@@ -96,6 +103,9 @@ func (w *Writer) Group(dataset uint32, rows int, minTime, maxTime int64, chunks 
 				w.filters = append(w.filters, filterRef{len(w.groups), len(g.chunks), e})
 			}
 			g.chunks = append(g.chunks, e.chunk)
+			if e.index != nil {
+				w.indexes = append(w.indexes, indexRef{len(w.groups), len(g.all), e.index})
+			}
 			if c.Name != "" {
 				g.all = append(g.all, w.parquetChunk(c, &e.chunk, rows, e.raw))
 				g.raw += e.raw
@@ -163,16 +173,11 @@ func (w *Writer) parquetChunk(c Column, k *Chunk, rows int, raw int64) format.Co
 		m.TotalUncompressedSize += head(k.DictPage)
 	}
 	if k.HasRange {
-		lo, hi := binary.LittleEndian.AppendUint64(nil, uint64(k.Min)), binary.LittleEndian.AppendUint64(nil, uint64(k.Max))
-		if c.Type == Float { // a zero bound stands for both zeros
-			if k.MinFloat() == 0 {
-				binary.LittleEndian.PutUint64(lo, math.Float64bits(math.Copysign(0, -1)))
-			}
-			if k.MaxFloat() == 0 {
-				binary.LittleEndian.PutUint64(hi, 0)
-			}
+		lo, hi := k.Min, k.Max
+		if c.Type == Float {
+			lo, hi = k.floatBounds()
 		}
-		m.Statistics.MinValue, m.Statistics.MaxValue = lo, hi
+		m.Statistics.MinValue, m.Statistics.MaxValue = binary.LittleEndian.AppendUint64(nil, uint64(lo)), binary.LittleEndian.AppendUint64(nil, uint64(hi))
 	}
 	return format.ColumnChunk{FileOffset: k.Offset, MetaData: m}
 }
@@ -249,6 +254,11 @@ func (w *Writer) Finish(meta []byte) error {
 			w.out.write(f.encoded.ids)
 		}
 	}
+	for _, x := range w.indexes {
+		c := &w.groups[x.group].all[x.at]
+		c.ColumnIndexOffset, c.ColumnIndexLength = w.out.n, int32(len(x.bytes))
+		w.out.write(x.bytes)
+	}
 	if err := w.offsetIndexes(); err != nil {
 		return err
 	}
@@ -276,8 +286,7 @@ func (w *Writer) parquetOf(g *builtGroup, column int) *format.ColumnMetaData {
 	return &g.all[i].MetaData
 }
 
-// offsetIndexes writes Parquet's page index: where the pages are. Its other half, the bounds of
-// each page, is not written.
+// offsetIndexes writes the other half of Parquet's page index: where the pages are.
 func (w *Writer) offsetIndexes() error {
 	for i := range w.groups {
 		g := &w.groups[i]
@@ -298,7 +307,7 @@ func (w *Writer) offsetIndexes() error {
 					index.PageLocations = append(index.PageLocations, format.PageLocation{Offset: offset, CompressedPageSize: int32(k.Pages[p].Size), FirstRowIndex: int64(p) * PageRows})
 					offset += int64(k.Pages[p].Size)
 				}
-				if len(k.Pages) > 1 {
+				if indexed(col, len(k.Pages)) {
 					b, err := thrift.Marshal(new(thrift.CompactProtocol), &index)
 					if err != nil {
 						return err

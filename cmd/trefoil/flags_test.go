@@ -62,3 +62,10 @@ func TestTeeCutsLongLinesAndKeepsTheLast(t *testing.T) {
 		t.Errorf("%d lines, want %d", len(got), len(want))
 	}
 }
+
+func TestServerFlags(t *testing.T) {
+	f := serverFlags{Retention: age(time.Hour), MaxBytes: 7, XRayMaxAge: age(30 * 24 * time.Hour), Auth: "keys"}
+	if c := f.config(dataFlags{Data: "d"}, addressFlags{}); c.Retention != time.Hour || c.MaxBytes != 7 || c.XRayTraceIDMaxAge != 720*time.Hour || c.Data != "d" {
+		t.Errorf("config %+v", c)
+	}
+}

@@ -45,6 +45,7 @@ type serverFlags struct {
 	TLSKey        string    `name:"tls-key" help:"Key of the certificate, PEM." placeholder:"FILE"`
 	Retention     age       `help:"Remove events that are older, such as 30d or 12h; 0 keeps them." default:"0"`
 	MaxBytes      byteCount `help:"Remove the oldest events above this size, such as 20GiB; 0 is no limit." default:"0"`
+	XRayMaxAge    age       `name:"xray-trace-id-max-age" help:"Refuse X-Ray documents of traces whose ids are older, such as 30d; 0 takes any." default:"0"`
 	AddressesFile string    `help:"File to write the listening addresses to, as JSON, once everything listens." placeholder:"FILE"`
 	LogFormat     string    `help:"Format of the server's own log." enum:"text,json" default:"text"`
 }
@@ -78,7 +79,7 @@ func (f serverFlags) config(d dataFlags, a addressFlags) server.Config {
 	return server.Config{
 		Data: d.Data, Store: d.Store, Meta: d.Meta, HTTP: a.HTTP, OTLPGRPC: a.OTLPGRPC, OTLPHTTP: a.OTLPHTTP, XRay: a.XRay,
 		Auth:    map[string]awsapi.Mode{"off": awsapi.Off, "keys": awsapi.Keys, "strict": awsapi.Strict}[f.Auth],
-		TLSCert: f.TLSCert, TLSKey: f.TLSKey, Retention: time.Duration(f.Retention), MaxBytes: int64(f.MaxBytes),
+		TLSCert: f.TLSCert, TLSKey: f.TLSKey, Retention: time.Duration(f.Retention), MaxBytes: int64(f.MaxBytes), XRayTraceIDMaxAge: time.Duration(f.XRayMaxAge),
 		AddressesFile: f.AddressesFile, Version: version(), Log: f.logger(os.Stderr),
 	}
 }

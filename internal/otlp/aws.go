@@ -3,8 +3,10 @@ package otlp
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -16,6 +18,11 @@ const (
 	maxAWSBody  = 5 << 20
 	maxAWSSpans = 10_000
 	maxAWSSpan  = 200 << 10
+	// maxAWSPast and maxAWSFuture are how far from now a span may begin and end, maxAWSSpread how
+	// far from each other the spans of a request may begin.
+	maxAWSPast   = 14 * 24 * time.Hour
+	maxAWSFuture = 2 * time.Hour
+	maxAWSSpread = 24 * time.Hour
 )
 
 // ErrSignature is in the chain of what Config.AuthenticateAWS returns for a request whose signature
@@ -45,7 +52,7 @@ func (r *Receiver) AWSTraces() http.Handler {
 				return err
 			}
 		}
-		if err := checkAWS(text); err != nil {
+		if err := checkAWS(text, time.Now()); err != nil {
 			return err
 		}
 		return r.store(req.Context(), environment, credentials{}, &traces, text)
@@ -64,9 +71,14 @@ func awsBodyError(err error) error {
 	return errParse
 }
 
-// checkAWS fails for a request with too many spans or one that is too large.
-func checkAWS(msg []byte) error {
+// checkAWS fails for a request with too many spans, one that is too large, or times too far from
+// now or from each other.
+func checkAWS(msg []byte, now time.Time) error {
+	refused := func(format string, args ...any) error {
+		return &failure{http.StatusBadRequest, codes.InvalidArgument, fmt.Sprintf(format, args...)}
+	}
 	n := 0
+	first, last := uint64(math.MaxUint64), uint64(0)
 	var walk func(msg []byte, depth int) error
 	walk = func(msg []byte, depth int) error {
 		f := fields{buf: msg}
@@ -83,9 +95,17 @@ func checkAWS(msg []byte) error {
 					return err
 				}
 			case len(part) > maxAWSSpan:
-				return &failure{http.StatusBadRequest, codes.InvalidArgument, fmt.Sprintf("a span is larger than %d bytes", maxAWSSpan)}
+				return refused("a span is larger than %d bytes", maxAWSSpan)
 			default:
 				n++
+				start, end := spanTimes(part)
+				first, last = min(first, start), max(last, start)
+				if start < uint64(now.Add(-maxAWSPast).UnixNano()) {
+					return refused("a span begins more than %d days ago", maxAWSPast/(24*time.Hour))
+				}
+				if max(start, end) > uint64(now.Add(maxAWSFuture).UnixNano()) {
+					return refused("a span ends more than %d hours from now", maxAWSFuture/time.Hour)
+				}
 			}
 		}
 		return nil
@@ -94,7 +114,25 @@ func checkAWS(msg []byte) error {
 		return err
 	}
 	if n > maxAWSSpans {
-		return &failure{http.StatusBadRequest, codes.InvalidArgument, fmt.Sprintf("request has %d spans, %d are allowed", n, maxAWSSpans)}
+		return refused("request has %d spans, %d are allowed", n, maxAWSSpans)
+	}
+	if n > 0 && last-first > uint64(maxAWSSpread) {
+		return refused("the spans of the request begin more than %d hours apart", maxAWSSpread/time.Hour)
 	}
 	return nil
+}
+
+// spanTimes returns a span's start and end, in nanoseconds; zero when they are not there.
+func spanTimes(span []byte) (start, end uint64) {
+	f := fields{buf: span}
+	for f.next() {
+		switch {
+		case f.wire != wireI64:
+		case f.num == 7:
+			start = f.val
+		case f.num == 8:
+			end = f.val
+		}
+	}
+	return start, end
 }

@@ -30,6 +30,9 @@ type Config struct {
 	// Retention and MaxBytes bound what is kept; zero is no bound.
 	Retention time.Duration
 	MaxBytes  int64
+	// XRayTraceIDMaxAge is how old the time in a trace id may be of X-Ray documents that arrive;
+	// zero is any age.
+	XRayTraceIDMaxAge time.Duration
 	// AddressesFile is written, as JSON, once everything listens.
 	AddressesFile string
 	// Version is shown to users.

@@ -69,7 +69,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := logs.ApplyRetention(ctx); err != nil {
 		return err
 	}
-	traces, err := xray.New(xray.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Log: cfg.Log, Environment: Environment, Account: Account, Region: Region})
+	traces, err := xray.New(xray.Config{Store: st, Meta: db, Queue: queue, Auth: auth, Log: cfg.Log, Environment: Environment, Account: Account, Region: Region, TraceIDMaxAge: cfg.XRayTraceIDMaxAge})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/awsapi"
 	"github.com/trefoil-o11y/trefoil/internal/event"
@@ -33,6 +34,9 @@ func (s *Server) accept(ctx context.Context, environment string, texts []string)
 	for _, text := range texts {
 		for _, one := range splitDocuments(text) {
 			d, bad := parseDocument(one)
+			if bad == nil {
+				bad = s.tooOld(d)
+			}
 			switch {
 			case bad != nil:
 				refused = append(refused, *bad)
@@ -62,6 +66,18 @@ func (s *Server) accept(ctx context.Context, environment string, texts []string)
 		return nil, err
 	}
 	return refused, nil
+}
+
+// tooOld refuses a document of a trace whose id is older than the server takes, as AWS once did.
+func (s *Server) tooOld(d *document) *refusal {
+	if s.cfg.TraceIDMaxAge <= 0 || d.trace.Seconds() >= time.Now().Add(-s.cfg.TraceIDMaxAge).Unix() {
+		return nil
+	}
+	kind := "segment"
+	if d.sub {
+		kind = "subsegment"
+	}
+	return &refusal{d.id.String(), "InvalidTraceId", fmt.Sprintf("Invalid %s. ErrorCode: InvalidTraceId", kind)}
 }
 
 type putSegmentsIn struct{ TraceSegmentDocuments *[]string }

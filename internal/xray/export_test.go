@@ -60,7 +60,7 @@ func (s *Server) SeriesOfWhole(ctx context.Context, from, to time.Time, period i
 	g := newGraph(t.account)
 	g.bucket, g.from, g.to = period, seconds(from.UnixNano()), seconds(to.UnixNano())
 	err := s.fillWhole(ctx, t, g, from, to)
-	return counted(g), err
+	return countsOf(g), err
 }
 
 // SeriesOfMinutes returns the same in the way of the API.
@@ -70,10 +70,10 @@ func (s *Server) SeriesOfMinutes(ctx context.Context, from, to time.Time, period
 	g.bucket, g.from, g.to = period, seconds(from.UnixNano()), seconds(to.UnixNano())
 	var stats query.Stats
 	err := s.fill(ctx, t, g, from, to, nil, &stats)
-	return counted(g), err
+	return countsOf(g), err
 }
 
-func counted(g *graph) map[string]int {
+func countsOf(g *graph) map[string]int {
 	out := map[string]int{}
 	for k, c := range g.nodes {
 		out[fmt.Sprint(k)] = c.total

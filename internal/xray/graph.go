@@ -78,20 +78,20 @@ func (g *graph) services() []serviceOut {
 	for _, n := range g.finish() {
 		o := serviceOut{ReferenceID: n.id, Name: n.name, Names: append([]string{n.name}, sortedKeys(n.names)...), Root: n.root, AccountID: n.account, Type: n.kind, State: "unknown", Edges: []edgeOut{}}
 		bounds := newTally()
-		bounds.merge(n.tally)
+		bounds.cover(n.tally)
 		for _, e := range n.edges {
 			if n.kind == filterexpr.TypeClient {
-				bounds.merge(e.tally)
+				bounds.cover(e.tally)
 			}
 			eo := edgeOut{
 				ReferenceID: e.target.id, StartTime: math.Floor(e.start), EndTime: math.Floor(e.end), SummaryStatistics: e.stats(),
-				ResponseTimeHistogram: histogram(e.responses), Aliases: []aliasOut{},
+				ResponseTimeHistogram: e.responses.histogram(), Aliases: []aliasOut{},
 			}
 			for _, a := range sortedKeys(e.aliases) {
 				eo.Aliases = append(eo.Aliases, aliasOut{a, []string{a}, e.target.kind})
 			}
 			if e.link {
-				eo.EdgeType, eo.ReceivedEventAgeHistogram = "link", histogram(e.ages)
+				eo.EdgeType, eo.ReceivedEventAgeHistogram = "link", e.ages.histogram()
 			}
 			o.Edges = append(o.Edges, eo)
 		}
@@ -103,7 +103,7 @@ func (g *graph) services() []serviceOut {
 		}
 		if n.kind != filterexpr.TypeClient {
 			st := n.stats()
-			o.SummaryStatistics, o.DurationHistogram, o.ResponseTimeHistogram = &st, histogram(n.durations), histogram(n.responses)
+			o.SummaryStatistics, o.DurationHistogram, o.ResponseTimeHistogram = &st, n.durations.histogram(), n.responses.histogram()
 		}
 		out = append(out, o)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
-	"slices"
 )
 
 // minuteVersion begins the text of a kept minute. One of another version is not read.
@@ -95,18 +94,14 @@ func (w *minuteWriter) tally(c *tally) {
 	w.float(c.seconds)
 	w.float(c.start)
 	w.float(c.end)
-	for _, h := range []map[int64]int{c.responses, c.durations, c.ages} {
-		keys := make([]int64, 0, len(h))
-		for v := range h {
-			keys = append(keys, v)
-		}
-		slices.Sort(keys)
-		w.num(uint64(len(keys)))
+	for _, s := range []*spread{&c.responses, &c.durations, &c.ages} {
+		list := s.sorted()
+		w.num(uint64(len(list)))
 		last := int64(0)
-		for _, v := range keys {
-			w.out = binary.AppendVarint(w.out, v-last)
-			w.num(uint64(h[v]))
-			last = v
+		for _, x := range list {
+			w.out = binary.AppendVarint(w.out, x.value-last)
+			w.num(uint64(x.n))
+			last = x.value
 		}
 	}
 }
@@ -227,14 +222,14 @@ func (r *minuteReader) tally() *tally {
 	c := newTally()
 	c.total, c.faults, c.throttles, c.errors = int(r.num()), int(r.num()), int(r.num()), int(r.num())
 	c.seconds, c.start, c.end = r.float(), r.float(), r.float()
-	for _, h := range []*map[int64]int{&c.responses, &c.durations, &c.ages} {
-		last, n := int64(0), r.count()
-		if n > 0 {
-			*h = make(map[int64]int, n)
+	for _, s := range []*spread{&c.responses, &c.durations, &c.ages} {
+		last := int64(0)
+		if n := r.count(); n > 0 {
+			s.list = make([]valueCount, n)
 		}
-		for range n {
+		for i := range s.list {
 			last += r.signed()
-			(*h)[last] = int(r.num())
+			s.list[i] = valueCount{last, int(r.num())}
 		}
 	}
 	return c

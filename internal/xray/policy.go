@@ -52,11 +52,11 @@ func parsePolicy(text string) ([]statement, error) {
 	if json.Unmarshal(doc["Statement"], &list) != nil {
 		list = make([]map[string]json.RawMessage, 1)
 		if json.Unmarshal(doc["Statement"], &list[0]) != nil {
-			return nil, errors.New("Statement must be a statement or a list of them")
+			return nil, errors.New("the Statement must be a statement or a list of them")
 		}
 	}
 	if len(list) == 0 {
-		return nil, errors.New("Statement is empty")
+		return nil, errors.New("the Statement is empty")
 	}
 	out := make([]statement, len(list))
 	for i, members := range list {
@@ -78,7 +78,7 @@ func (s *statement) read(members map[string]json.RawMessage) error {
 		case "Effect":
 			var effect string
 			if err = json.Unmarshal(raw, &effect); err == nil && effect != "Allow" && effect != "Deny" {
-				return errors.New("Effect must be Allow or Deny")
+				return errors.New("the Effect must be Allow or Deny")
 			}
 			s.deny = effect == "Deny"
 		case "Principal":
@@ -103,7 +103,7 @@ func (s *statement) read(members map[string]json.RawMessage) error {
 		}
 	}
 	if members["Effect"] == nil {
-		return errors.New("Effect is missing")
+		return errors.New("the Effect is missing")
 	}
 	for _, name := range []string{"Principal", "Action", "Resource"} {
 		if (members[name] == nil) == (members["Not"+name] == nil) {

@@ -80,7 +80,7 @@ func (s *Server) getTimeSeries(ctx context.Context, r *awsapi.Request, in timeSe
 	out := &timeSeriesOut{TimeSeriesServiceStatistics: []timeSeriesRow{}}
 	for k, b := range buckets {
 		st := b.stats()
-		row := timeSeriesRow{Timestamp: float64(k), ResponseTimeHistogram: histogram(b.responses)}
+		row := timeSeriesRow{Timestamp: float64(k), ResponseTimeHistogram: b.responses.histogram()}
 		if _, ok := sel.(filterexpr.Service); ok {
 			row.ServiceSummaryStatistics = &st
 		} else {
@@ -122,7 +122,7 @@ func (s *Server) series(ctx context.Context, t tenant, from, to time.Time, perio
 	buckets := map[int64]*tally{}
 	add := func(bucket int64, c *tally) {
 		if c.total > 0 {
-			tallyOf(buckets, bucket).merge(c)
+			tallyOf(buckets, bucket).merge(c, false)
 		}
 	}
 	if service, ok := sel.(filterexpr.Service); ok {

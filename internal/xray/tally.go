@@ -4,35 +4,23 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/trefoil-o11y/trefoil/internal/event"
 	"github.com/trefoil-o11y/trefoil/internal/xray/filterexpr"
 )
 
-// maxBuckets is how many values a histogram has before it is made coarser.
-const maxBuckets = 200
-
 // tally counts completed requests and their times. Histograms are in milliseconds.
 type tally struct {
 	total, faults, throttles, errors int
 	seconds                          float64
-	responses                        map[int64]int
-	durations                        map[int64]int // of nodes
-	ages                             map[int64]int // of links: how long after the event it was received
+	responses                        spread
+	durations                        spread // of nodes
+	ages                             spread // of links: how long after the event it was received
 	start, end                       float64
 }
 
 func newTally() *tally { return &tally{start: math.Inf(1)} }
-
-// increase adds to a histogram, which may be nil.
-func increase(h *map[int64]int, v int64, n int) {
-	if *h == nil {
-		*h = map[int64]int{}
-	}
-	(*h)[v] += n
-}
 
 // add counts e, whose flags are by's: of a call, the caller's view.
 func (c *tally) add(e *entity) {
@@ -50,31 +38,29 @@ func (c *tally) add(e *entity) {
 		c.errors++
 	}
 	c.seconds += e.duration()
-	increase(&c.responses, millis(e.duration()), 1)
+	c.responses.add(millis(e.duration()), 1)
 }
 
 // addNode is add for a node, of which durations count.
 func (c *tally) addNode(e *entity) {
 	c.add(e)
 	if !e.inProgress {
-		increase(&c.durations, millis(max(e.last-e.start, 0)), 1)
+		c.durations.add(millis(max(e.last-e.start, 0)), 1)
 	}
 }
 
-func (c *tally) merge(o *tally) {
+// merge adds what o counted; many says that this is one of many.
+func (c *tally) merge(o *tally, many bool) {
 	c.total, c.faults, c.throttles, c.errors = c.total+o.total, c.faults+o.faults, c.throttles+o.throttles, c.errors+o.errors
 	c.seconds += o.seconds
-	c.start, c.end = min(c.start, o.start), max(c.end, o.end)
-	for v, n := range o.responses {
-		increase(&c.responses, v, n)
-	}
-	for v, n := range o.durations {
-		increase(&c.durations, v, n)
-	}
-	for v, n := range o.ages {
-		increase(&c.ages, v, n)
-	}
+	c.cover(o)
+	c.responses.merge(&o.responses, many)
+	c.durations.merge(&o.durations, many)
+	c.ages.merge(&o.ages, many)
 }
+
+// cover takes in the time that o was counted in.
+func (c *tally) cover(o *tally) { c.start, c.end = min(c.start, o.start), max(c.end, o.end) }
 
 func millis(seconds float64) int64 { return int64(math.Round(seconds * 1000)) }
 
@@ -91,27 +77,6 @@ func (c *tally) stats() statsOut {
 		OkCount: n.OK, ErrorStatistics: errorStats{n.Throttles, n.Errors, n.Throttles + n.Errors}, FaultStatistics: faultStats{n.Faults, n.Faults},
 		TotalCount: n.Total, TotalResponseTime: round6(c.seconds),
 	}
-}
-
-// histogram lists the values, by size; very many are rounded to two digits.
-func histogram(values map[int64]int) []histogramOut {
-	if len(values) > maxBuckets {
-		coarse := map[int64]int{}
-		for v, n := range values {
-			r, err := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'e', 1, 64), 64)
-			if err != nil {
-				r = float64(v)
-			}
-			coarse[int64(r)] += n
-		}
-		values = coarse
-	}
-	out := make([]histogramOut, 0, len(values))
-	for v, n := range values {
-		out = append(out, histogramOut{float64(v) / 1000, n})
-	}
-	slices.SortFunc(out, func(a, b histogramOut) int { return cmp.Compare(a.Value, b.Value) })
-	return out
 }
 
 // place is where a segment belongs in the graph.
@@ -319,8 +284,8 @@ func (g *graph) link(r linkRef, other *entity) {
 		at = other.start
 	}
 	c := tallyOf(g.edges, edgeKey{source: source.place(g.account), target: r.target, link: true, bucket: r.bucket})
-	c.merge(r.by)
-	increase(&c.ages, millis(max(r.received-at, 0)), 1)
+	c.merge(r.by, false)
+	c.ages.add(millis(max(r.received-at, 0)), 1)
 }
 
 // merge adds what o counted. Buckets of o that are finer than g's become g's.
@@ -339,13 +304,13 @@ func (g *graph) merge(o *graph) {
 	}
 	for k, c := range o.nodes {
 		if b, ok := bucket(k.bucket); ok {
-			tallyOf(g.nodes, nodeKey{own(k.place), b}).merge(c)
+			tallyOf(g.nodes, nodeKey{own(k.place), b}).merge(c, g.bucket == 0)
 		}
 	}
 	for k, c := range o.edges {
 		if b, ok := bucket(k.bucket); ok {
 			k.source, k.target, k.bucket = own(k.source), own(k.target), b
-			tallyOf(g.edges, k).merge(c)
+			tallyOf(g.edges, k).merge(c, g.bucket == 0)
 		}
 	}
 	for _, r := range o.links {
@@ -392,7 +357,7 @@ func (g *graph) finish() []*serviceNode {
 	}
 	for k, c := range g.nodes {
 		n := get(k.node)
-		n.merge(c)
+		n.merge(c, true)
 		n.own = n.own || !k.inferred
 	}
 	for k := range g.edges {
@@ -428,7 +393,7 @@ func (g *graph) finish() []*serviceNode {
 			edges[at] = e
 			source.edges = append(source.edges, e)
 		}
-		e.merge(c)
+		e.merge(c, true)
 		if k.alias != "" {
 			e.aliases[k.alias], target.names[k.alias] = true, true
 		}

@@ -18,7 +18,7 @@ import (
 // datasetName names the one dataset of an environment's segments.
 const datasetName = "xray"
 
-// Config is what a Server works with; every field but Log is required.
+// Config is what a Server works with; every field but Log and TraceIDMaxAge is required.
 type Config struct {
 	Store store.Store
 	Meta  *meta.DB
@@ -29,6 +29,9 @@ type Config struct {
 	// Environment takes the documents that come by UDP, and is the one that the console's
 	// methods read. Account and Region name its resources.
 	Environment, Account, Region string
+	// TraceIDMaxAge is how old the time in a trace's id may be of documents that arrive; zero is
+	// any age, as it is at AWS today.
+	TraceIDMaxAge time.Duration
 }
 
 // Server answers X-Ray's API and takes the daemon's datagrams. Its methods may be called at

@@ -307,6 +307,37 @@ func TestRefusedDocuments(t *testing.T) {
 	}
 }
 
+// TestOldTraceIDs sends documents of old traces to a server that takes any and to one that does not.
+func TestOldTraceIDs(t *testing.T) {
+	f := start(t, t.TempDir())
+	server, err := xray.New(xray.Config{
+		Store: f.store, Meta: f.meta, Queue: f.queue, Environment: "bootcamp", Account: "123456789012", Region: "us-east-1", TraceIDMaxAge: 30 * 24 * time.Hour,
+		Auth: &awsapi.Auth{Account: "123456789012", Environment: "bootcamp", Region: "us-east-1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := &fixture{http: httptest.NewServer(server.Handler())}
+	defer strict.http.Close()
+	now := time.Now()
+	doc := func(at time.Time, more string) string {
+		return fmt.Sprintf(`{"name":"a","id":"0000000000000001","trace_id":"1-%08x-000000000000000000000001","start_time":%d,"end_time":%d%s}`, at.Unix(), now.Unix(), now.Unix(), more)
+	}
+	old := now.Add(-31 * 24 * time.Hour)
+	if refused := f.put(t, doc(old, "")); len(refused) != 0 {
+		t.Errorf("any age: %v", refused)
+	}
+	if refused := strict.put(t, doc(now.Add(-29*24*time.Hour), "")); len(refused) != 0 {
+		t.Errorf("not too old: %v", refused)
+	}
+	for more, kind := range map[string]string{"": "segment", `,"type":"subsegment","parent_id":"0000000000000002"`: "subsegment"} {
+		want := []any{map[string]any{"Id": "0000000000000001", "ErrorCode": "InvalidTraceId", "Message": "Invalid " + kind + ". ErrorCode: InvalidTraceId"}}
+		if diff := cmp.Diff(want, strict.put(t, doc(old, more))); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 // segmentsOf returns the documents of a trace by the names of their segments.
 func (f *fixture) segmentsOf(t testing.TB, trace string) map[string]map[string]any {
 	t.Helper()

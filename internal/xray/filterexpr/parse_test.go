@@ -50,10 +50,10 @@ func TestPrinting(t *testing.T) {
 func TestTexts(t *testing.T) {
 	for src, want := range map[string]string{
 		"name =\n\t\"a\nb\"\r\n OR\n ok": "",
-		"  \n":                             "",
-		"name = \"a\x00\"":                "1:10: NUL in the expression",
-		"ok\x00":                           "1:3: NUL in the expression",
-		"name = \"a\nb":                    "1:8: unterminated string",
+		"  \n":                           "",
+		"name = \"a\x00\"":               "1:10: NUL in the expression",
+		"ok\x00":                         "1:3: NUL in the expression",
+		"name = \"a\nb":                  "1:8: unterminated string",
 	} {
 		if _, err := filterexpr.Parse(src); (err == nil) != (want == "") || err != nil && err.Error() != want {
 			t.Errorf("%q: %v, want %s", src, err, want)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 )
@@ -15,6 +16,11 @@ import (
 // can give back what it holds. An *Error ends the stream as an
 // exception of its code; any other error is logged and ends it as the service's internal error.
 type EventStream func(ctx context.Context, send func(event string, payload any) error) error
+
+// settleRequest is how long a stream waits before its begin. The Go SDK closes the body of its request as
+// soon as an answer begins, and its transport may still look for the end of that body: then it gives the
+// connection up, and with it the stream. No server that is further away answers so soon.
+const settleRequest = 30 * time.Millisecond
 
 // stream writes messages in the format application/vnd.amazon.eventstream, each of which is sent at once.
 func (s *Service) stream(w http.ResponseWriter, r *http.Request, run EventStream) {
@@ -39,6 +45,10 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request, run EventStream
 	// Clients other than JavaScript's take a stream that begins otherwise for a fault.
 	ctx, gone := context.WithCancel(r.Context())
 	defer gone()
+	select {
+	case <-time.After(settleRequest):
+	case <-ctx.Done():
+	}
 	if write("event", "initial-response", struct{}{}) != nil {
 		gone()
 	}

@@ -135,8 +135,8 @@ func (s *Server) traceRows(ctx context.Context, id event.TraceID) (*found, error
 	for _, row := range res.Rows {
 		if mask := masks[event.DatasetID(row[res.Column(event.FieldDataset)].Int())]; mask != nil {
 			for i, v := range row {
-				if v.Kind() == event.KindString && res.Columns[i][0] != '$' {
-					row[i] = event.String(mask(v.Str()))
+				if res.Columns[i][0] != '$' {
+					row[i] = mask(v)
 				}
 			}
 		}

@@ -119,8 +119,8 @@ func TestRunningQueryShowsWhatItHas(t *testing.T) {
 		}
 		r.put("g", "s", events...)
 	}
-	slow := strings.Repeat("sha256(", 20) + "@message" + strings.Repeat(")", 20)
-	id := r.startQuery("fields @timestamp, @message | filter " + slow + ` != "" | limit 20`)
+	slow := strings.Repeat("sha256(", 40) + "@message" + strings.Repeat(")", 40) + ` != "" `
+	id := r.startQuery("fields @timestamp, @message | filter " + slow + strings.Repeat("and "+slow, 1) + "| limit 20")
 	var matched, bytes float64
 	partly := false
 	for deadline := time.Now().Add(time.Minute); ; {

@@ -88,6 +88,24 @@ func TestDataProtection(t *testing.T) {
 	r.refused("DeleteAccountPolicy", `{"policyName":"all","policyType":"DATA_PROTECTION_POLICY"}`, "ResourceNotFoundException", "Policy with name [all] does not exist.")
 }
 
+// TestNumbersAreMasked asks Insights for a number that is protected: it is hidden where it is that of an
+// event, not in what is computed.
+func TestNumbersAreMasked(t *testing.T) {
+	r := newRig(t)
+	r.group(`{"card":4111111111111111,"n":7}`)
+	r.call("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, protection), nil)
+	const hidden = "****************"
+	for q, want := range map[string]string{
+		"fields card, n": "card=" + hidden + " n=7", "fields card as c | display c": "c=" + hidden, "stats count(*) as n by card": "card=" + hidden + " n=1", "countFrequent card": "card=" + hidden + " _approxcount=1",
+		"stats max(card) as m, latest(card) as l": "m=" + hidden + " l=" + hidden, "stats sum(card) as s, max(n) as m": "s=4111111111111111 m=7", "fields n | unmask card": "card=4111111111111111",
+		"stats values(card) as v": `v=[` + hidden + `]`,
+	} {
+		if rows, _ := r.query(`{"logGroupName":"g",` + anyTime + `,"queryString":` + encode(t, q) + `}`); rows != want {
+			t.Errorf("%s: %q, want %q", q, rows, want)
+		}
+	}
+}
+
 // TestAuditFindings sees what audits of a group and of the account report, where, and how it is counted.
 func TestAuditFindings(t *testing.T) {
 	r := newRig(t)

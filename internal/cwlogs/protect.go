@@ -171,6 +171,19 @@ func (m *masker) mask(text string) string {
 	return text
 }
 
+// value returns the value of a field, a text when something is hidden in it.
+func (m *masker) value(v event.Value) event.Value {
+	switch v.Kind() {
+	case event.KindString:
+		return event.String(m.mask(v.Str()))
+	case event.KindInt, event.KindFloat:
+		if text := v.Text(); m.mask(text) != text {
+			return event.String(m.mask(text))
+		}
+	}
+	return v
+}
+
 // and returns a masker that hides what either hides.
 func (m *masker) and(o *masker) *masker {
 	switch {
@@ -362,18 +375,18 @@ func (s *Server) maskers(ctx context.Context, environment string) (map[event.Dat
 
 // Masks returns the functions that hide the sensitive data of the log groups of an environment that
 // have a data protection policy, by dataset.
-func (s *Server) Masks(ctx context.Context, environment string) (map[event.DatasetID]func(string) string, error) {
+func (s *Server) Masks(ctx context.Context, environment string) (map[event.DatasetID]func(event.Value) event.Value, error) {
 	all, err := s.maskers(ctx, environment)
-	out := map[event.DatasetID]func(string) string{}
+	out := map[event.DatasetID]func(event.Value) event.Value{}
 	for id, m := range all {
-		out[id] = m.mask
+		out[id] = m.value
 	}
 	return out, err
 }
 
 // Mask returns the function that hides what any of the datasets has that is sensitive, for answers that do
 // not tell which one a value comes from; nil when there is nothing to hide.
-func (s *Server) Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error) {
+func (s *Server) Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(event.Value) event.Value, error) {
 	all, err := s.maskers(ctx, environment)
 	var m *masker
 	for _, id := range datasets {
@@ -382,7 +395,7 @@ func (s *Server) Mask(ctx context.Context, environment string, datasets []event.
 	if m == nil || err != nil {
 		return nil, err
 	}
-	return m.mask, nil
+	return m.value, nil
 }
 
 // protection returns the masker of the policies among a group's objects and the account's.

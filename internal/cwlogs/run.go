@@ -218,8 +218,9 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 	return plan, res, shown(ctx, res)
 }
 
-// lookEvery is how old the rows of a run under way may be that are given again.
-const lookEvery = time.Second
+// lookEvery is how long a run is under way before its rows are looked at, and how old those may be that are
+// given again: a short query is not held up by those who ask for it.
+const lookEvery = 500 * time.Millisecond
 
 // partial is what a run under way has found so far.
 type partial struct {
@@ -235,7 +236,7 @@ type partial struct {
 func (p *partial) watch(look func(ctx context.Context, rows int) (*insights.Plan, *query.Result, error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.look, p.rows = look, nil
+	p.look, p.rows, p.asked = look, nil, time.Now()
 }
 
 // get returns up to n rows, those that come first so far, and the statistics so far.
@@ -245,7 +246,7 @@ func (p *partial) get(ctx context.Context, n int) ([][]resultField, queryStatist
 	if p.look == nil {
 		return nil, p.statistics, nil
 	}
-	fresh := n > 0 && (len(p.rows) == 0 || time.Since(p.asked) >= lookEvery)
+	fresh := n > 0 && time.Since(p.asked) >= lookEvery
 	ask := 0
 	if fresh {
 		ask = n
@@ -284,8 +285,8 @@ func (s *Server) hide(ctx context.Context, environment string, read []insights.G
 	}
 	for _, row := range res.Rows {
 		for i := range plan.Columns {
-			if v := row[i]; v.Kind() == event.KindString {
-				row[i] = event.String(mask(v.Str()))
+			if plan.Columns[i].Stored || row[i].Kind() == event.KindString {
+				row[i] = mask(row[i])
 			}
 		}
 	}

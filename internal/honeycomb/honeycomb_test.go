@@ -29,7 +29,7 @@ const goodKey = "good"
 // noGroups has nothing to hide: there are no log groups here.
 type noGroups struct{}
 
-func (noGroups) Mask(context.Context, string, []event.DatasetID) (func(string) string, error) {
+func (noGroups) Mask(context.Context, string, []event.DatasetID) (func(event.Value) event.Value, error) {
 	return nil, nil
 }
 

@@ -114,9 +114,9 @@ func Describe(err error) (msg string, client bool) {
 
 // LogGroups knows what readers of log groups, which are datasets, must not see.
 type LogGroups interface {
-	// Mask returns the function that hides what is sensitive in the texts of any of the datasets, nil when
+	// Mask returns the function that hides what is sensitive in a value of any of the datasets, nil when
 	// nothing is.
-	Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(string) string, error)
+	Mask(ctx context.Context, environment string, datasets []event.DatasetID) (func(event.Value) event.Value, error)
 	// Alive returns the condition that leaves out the events of deleted streams of the datasets, nil when
 	// there are none.
 	Alive(ctx context.Context, environment string, datasets []event.DatasetID) (query.Expr, error)
@@ -166,20 +166,26 @@ func Run(ctx context.Context, st store.Store, groups LogGroups, list []meta.Data
 	if mask == nil || err != nil {
 		return a, err
 	}
+	of := slices.Clone(s.Breakdowns) // what has values of events
+	for _, c := range s.calculations() {
+		if c.Op == "MAX" || c.Op == "MIN" {
+			of = append(of, c.key())
+		}
+	}
 	for _, d := range a.Results {
-		d.mask(mask)
+		d.mask(of, mask)
 	}
 	for _, p := range a.Series {
-		p.Data.mask(mask)
+		p.Data.mask(of, mask)
 	}
 	return a, nil
 }
 
-// mask hides what is sensitive in texts.
-func (d Data) mask(mask func(string) string) {
+// mask hides what is sensitive in values of events and in texts.
+func (d Data) mask(of []string, mask func(event.Value) event.Value) {
 	for name, c := range d {
-		if c.Value.Kind() == event.KindString {
-			d[name] = Cell{Value: event.String(mask(c.Value.Str()))}
+		if c.Buckets == nil && (slices.Contains(of, name) || c.Value.Kind() == event.KindString) {
+			d[name] = Cell{Value: mask(c.Value)}
 		}
 	}
 }

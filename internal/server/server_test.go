@@ -160,9 +160,9 @@ func TestOtherReaders(t *testing.T) {
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	logs("CreateLogGroup", `{"logGroupName":"g"}`)
 	logs("CreateLogStream", `{"logGroupName":"g","logStreamName":"s"}`)
-	logs("PutLogEvents", fmt.Sprintf(`{"logGroupName":"g","logStreamName":"s","logEvents":[{"timestamp":%d,"message":%q}]}`, time.Now().UnixMilli(), `{"mail":"bob@example.com","trace_id":"`+trace+`","n":1}`))
-	post(t, base+"/1/events/web", `{"name":"GET /","trace.trace_id":"`+trace+`","trace.span_id":"b7ad6b7169203331","duration_ms":1,"mail":"eve@example.com"}`, map[string]string{"X-Honeycomb-Team": "k"})
-	const honeycomb = `{"breakdowns":["mail"],"calculations":[{"op":"COUNT"}],"time_range":3600}`
+	logs("PutLogEvents", fmt.Sprintf(`{"logGroupName":"g","logStreamName":"s","logEvents":[{"timestamp":%d,"message":%q}]}`, time.Now().UnixMilli(), `{"mail":"bob@example.com","trace_id":"`+trace+`","card":4111111111111111}`))
+	post(t, base+"/1/events/web", `{"name":"GET /","trace.trace_id":"`+trace+`","trace.span_id":"b7ad6b7169203331","duration_ms":1,"mail":"eve@example.com","card":1}`, map[string]string{"X-Honeycomb-Team": "k"})
+	const honeycomb = `{"breakdowns":["mail"],"calculations":[{"op":"COUNT"},{"op":"MAX","column":"card"}],"time_range":3600}`
 	reads := map[string]func() string{
 		"Honeycomb's query results": func() string {
 			header := map[string]string{"X-Honeycomb-Team": "k"}
@@ -189,18 +189,18 @@ func TestOtherReaders(t *testing.T) {
 		},
 	}
 	for name, read := range reads {
-		if text := read(); !strings.Contains(text, "bob@example.com") {
+		if text := read(); !strings.Contains(text, "bob@example.com") || !strings.Contains(text, "4111111111111111") {
 			t.Errorf("%s without a policy: %s", name, text)
 		}
 	}
-	const policy = `{"Name":"p","Version":"2021-06-01","Statement":[{"Sid":"a","DataIdentifier":["EmailAddress"],"Operation":{"Audit":{"FindingsDestination":{}}}},` +
-		`{"Sid":"d","DataIdentifier":["EmailAddress"],"Operation":{"Deidentify":{"MaskConfig":{}}}}]}`
+	const policy = `{"Name":"p","Version":"2021-06-01","Statement":[{"Sid":"a","DataIdentifier":["EmailAddress","CreditCardNumber"],"Operation":{"Audit":{"FindingsDestination":{}}}},` +
+		`{"Sid":"d","DataIdentifier":["EmailAddress","CreditCardNumber"],"Operation":{"Deidentify":{"MaskConfig":{}}}}]}`
 	logs("PutDataProtectionPolicy", fmt.Sprintf(`{"logGroupIdentifier":"g","policyDocument":%q}`, policy))
 	seen := map[string]int{}
 	for name, read := range reads {
 		text := read()
 		seen[name] = strings.Count(text, "***************")
-		if strings.Contains(text, "bob@example.com") || seen[name] == 0 {
+		if strings.Contains(text, "bob@example.com") || strings.Contains(text, "4111111111111111") || seen[name] == 0 {
 			t.Errorf("%s: %s", name, text)
 		}
 	}

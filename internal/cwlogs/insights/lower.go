@@ -67,6 +67,8 @@ type Column struct {
 	Name string
 	// Time marks values that are milliseconds since the epoch.
 	Time bool
+	// Stored marks values of events that are shown as they are; others are computed.
+	Stored bool
 }
 
 // kind is what is known of a value ahead of the run.
@@ -85,6 +87,8 @@ type value struct {
 	e    query.Expr
 	kind kind
 	bin  *bin // of the time of a bin
+	// stored is set for what an event has, as it is.
+	stored bool
 }
 
 // bin is a period that begins at multiples of Step milliseconds and Offset, or of Months.
@@ -269,7 +273,7 @@ func (l *lowering) finish() *Plan {
 		fields = append(fields, query.Named{Name: "c" + strconv.Itoa(len(fields)), Value: e})
 	}
 	for _, s := range l.shown {
-		plan.Columns = append(plan.Columns, Column{s.name, s.v.kind == instant})
+		plan.Columns = append(plan.Columns, Column{s.name, s.v.kind == instant, s.v.stored})
 		e := s.v.column()
 		l.limited(e, syntax.Span{End: len(l.q.Text)})
 		add(e)
@@ -559,7 +563,7 @@ func (l *lowering) path(p Path) value {
 	if strings.HasPrefix(p.Name, "$") {
 		return value{e: query.Const{}} // no message has such a field; the names are the model's own
 	}
-	return value{e: query.Field{Name: p.Name}}
+	return value{e: query.Field{Name: p.Name}, stored: true}
 }
 
 // ofGroup is a field that events have from their log group; it is missing where that is empty.

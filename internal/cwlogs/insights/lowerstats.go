@@ -66,7 +66,7 @@ func (l *lowering) statsCommand(c Stats) {
 		l.scalar(v, i.Span, "stats")
 		name := l.field()
 		f := query.Field{Name: name}
-		made := value{e: f, kind: plain}
+		made := value{e: f, kind: plain, stored: v.stored}
 		if v.kind == instant {
 			made.kind = instant
 			key := query.SortKey{By: f, Desc: true}
@@ -174,7 +174,7 @@ func (l *lowering) frequent(keys []shown, count string, limit int) {
 		f := l.field()
 		where = append(where, query.Has{X: k.v.expr()})
 		a.By = append(a.By, query.Named{Name: f, Value: groupable(k.v)})
-		columns = append(columns, shown{k.name, value{e: query.Field{Name: f}, kind: timely(k.v)}})
+		columns = append(columns, shown{k.name, value{e: query.Field{Name: f}, kind: timely(k.v), stored: k.v.stored}})
 		order = append(order, query.SortKey{By: query.Field{Name: f}, Loose: true})
 	}
 	a.Aggs = []query.Agg{{Name: n, Op: query.Count}}
@@ -231,7 +231,7 @@ func (l *lowering) aggregate(x Expr, add func(query.Agg) query.Expr) value {
 		}
 		if f, ok := aggregates[x.Name]; ok {
 			agg, k := f(l, x)
-			return l.within(x, value{e: add(agg), kind: k})
+			return l.within(x, value{e: add(agg), kind: k, stored: l.picks(x)})
 		}
 		if _, ok := scalars[x.Name]; ok {
 			// A function of aggregates, such as round(avg(x), 2).
@@ -245,6 +245,15 @@ func (l *lowering) aggregate(x Expr, add func(query.Agg) query.Expr) value {
 	}
 	l.fail(x.span(), "stats takes aggregates such as count(*), avg(f) or pct(f, 95)")
 	panic("unreachable")
+}
+
+// picks reports whether an aggregate is a value that one of the events has.
+func (l *lowering) picks(c Call) bool {
+	if len(c.Args) != 1 || !slices.Contains([]string{"min", "max", "earliest", "latest", "sortsfirst", "sortslast"}, c.Name) {
+		return false
+	}
+	p, ok := c.Args[0].(Path)
+	return ok && l.path(p).stored
 }
 
 // rate is rate(f, period): how much f changes, from its first to its last value, in each period.

@@ -179,7 +179,6 @@ type scan struct {
 
 // worker is one of the goroutines of a scan.
 type worker struct {
-	mu      sync.Mutex // see watched
 	s       scanner
 	keep    bitmap
 	stats   query.Stats
@@ -433,9 +432,9 @@ func (sc *scan) eachUnit(ctx context.Context, stats *query.Stats, begin func(*wo
 		w := &worker{s: scanner{dicts: sc.snap.dicts}, keep: make(bitmap, colfile.PageRows/64)}
 		begin(w)
 		sc.watched.enter(w)
-		defer sc.watched.leave(w)
+		defer sc.watched.leave()
 		for !stop.Load() {
-			sc.watched.pause(w)
+			sc.watched.pause()
 			at := int(next.Add(1) - 1)
 			if at >= len(sc.units) {
 				break
@@ -521,7 +520,7 @@ func (sc *scan) unit(ctx context.Context, w *worker, at int, done func(*worker, 
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		sc.watched.pause(w)
+		sc.watched.pause()
 		within, all := sc.within(u, p)
 		if !within {
 			continue

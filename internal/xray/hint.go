@@ -20,7 +20,21 @@ type hint struct {
 	where query.Expr // nil for none
 	// rank is how few traces are likely to be left, for the choice among conditions that all hold.
 	rank int
+	// of is what the row was made into; hints of the same hold for the same row.
+	of subject
 }
+
+// subject is an end of a call, or what a filter is about: the entry of a trace, the segment of
+// service(){}, what was measured of the call of edge(){}. Without one it is not known which row is
+// meant.
+type subject uint8
+
+const (
+	someRow subject = iota
+	itself
+	itsSource
+	itsTarget
+)
 
 // What the ranks stand for.
 const (
@@ -56,29 +70,44 @@ func (s *Server) hintOf(ctx context.Context, t tenant, where query.Expr) (query.
 		}
 		return out, err
 	}}
-	return h.of(where).where, h.err
+	return h.of(where, itself).where, h.err
 }
 
-func (h *hinter) of(where query.Expr) hint {
+// of returns the hint of a condition; named is what has the fields name and type.
+func (h *hinter) of(where query.Expr, named subject) hint {
 	switch e := where.(type) {
 	case query.And:
 		var best hint
+		var together [itsTarget + 1]hint
 		for _, x := range e.X {
-			if got := h.of(x); got.rank > best.rank {
+			got := h.of(x, named)
+			if t := &together[got.of]; got.where != nil && got.of != someRow {
+				if t.where != nil {
+					got.rank = max(got.rank, t.rank) + 1
+				}
+				t.where, t.rank, t.of = query.All(t.where, got.where), got.rank, got.of
+				got = *t
+			}
+			if got.rank > best.rank {
 				best = got
 			}
 		}
 		return best
 	case query.Or:
-		out := hint{rank: rankRare}
+		var out hint
 		var any query.Or
-		for _, x := range e.X {
-			got := h.of(x)
+		for i, x := range e.X {
+			got := h.of(x, named)
 			if got.where == nil {
 				return hint{}
 			}
 			any.X = append(any.X, got.where)
-			out.rank = min(out.rank, got.rank)
+			if i == 0 {
+				out = got
+			}
+			if out.rank = min(out.rank, got.rank); got.of != out.of {
+				out.of = someRow
+			}
 		}
 		if len(any.X) == 0 {
 			return hint{}
@@ -89,25 +118,43 @@ func (h *hinter) of(where query.Expr) hint {
 		part, _ := e.Over.(query.Part)
 		return h.part(part.Name, e.Where)
 	case query.Field:
-		return flagHint(e.Name)
+		return flagHint(e.Name).about(itself)
 	case query.Compare:
 		field, _ := e.L.(query.Field)
 		value, _ := e.R.(query.Const)
 		if f, ok := value.Value.Number(); ok && e.Mode == query.Strict {
-			return numberHint(field.Name, e.Op, f)
+			return numberHint(field.Name, e.Op, f).about(itself)
 		}
 	}
-	if field, test, ok := testOf(where); ok {
-		return textHint(field, test)
+	field, test, ok := testOf(where)
+	if !ok {
+		return hint{}
 	}
-	return hint{}
+	of := itself
+	if name, ok := strings.CutPrefix(field, filterexpr.SourcePrefix); ok {
+		field, of = name, itsSource
+	} else if name, ok := strings.CutPrefix(field, filterexpr.TargetPrefix); ok {
+		field, of = name, itsTarget
+	} else if field == "name" || field == "type" {
+		of = named
+	}
+	return textHint(field, test).about(of)
+}
+
+func (h hint) about(of subject) hint {
+	if h.where != nil {
+		h.of = of
+	}
+	return h
 }
 
 // part is of for a condition on what belongs to a trace.
 func (h *hinter) part(part string, where query.Expr) hint {
 	switch part {
-	case filterexpr.PartService, filterexpr.PartEdge:
-		return h.of(where)
+	case filterexpr.PartService:
+		return h.of(where, itself).about(someRow)
+	case filterexpr.PartEdge:
+		return h.of(where, itsTarget).about(someRow)
 	case filterexpr.PartAnnotation:
 		return h.annotation(where)
 	}
@@ -115,7 +162,7 @@ func (h *hinter) part(part string, where query.Expr) hint {
 		var inner hint
 		kind, what, _ := strings.Cut(what, ".")
 		if what != filterexpr.PartException { // whose names are types of exceptions
-			inner = h.of(where)
+			inner = h.of(where, itself).about(someRow)
 		}
 		if failed := flagHint(kind); failed.rank > inner.rank {
 			return failed
@@ -166,11 +213,10 @@ func (h *hinter) annotation(where query.Expr) hint {
 	if c, ok := cond.(query.Compare); ok && c.Op == query.Eq {
 		rank = rankRare
 	}
-	return hint{any, rank}
+	return hint{where: any, rank: rank}
 }
 
-// statusFields are the fields of a row with the status of an HTTP answer, durationField the one with
-// its duration.
+// statusFields are the fields of a row with the status of an HTTP answer.
 var statusFields = []string{"http.status_code", "http.response.status_code", "response.status_code"}
 
 // statusBetween holds for rows with a status from a number up to below another.
@@ -193,11 +239,11 @@ func flagHint(name string) hint {
 	switch name {
 	case "fault":
 		failed := query.Compare{Op: query.Eq, L: query.Field{Name: "status_code"}, R: query.Num(2)}
-		return hint{query.Or{X: []query.Expr{yes("error"), yes("xray.fault"), failed, statusBetween(500, math.Inf(1))}}, rankFew}
+		return hint{where: query.Or{X: []query.Expr{yes("error"), yes("xray.fault"), failed, statusBetween(500, math.Inf(1))}}, rank: rankFew}
 	case "error":
-		return hint{query.Or{X: []query.Expr{yes("xray.error"), statusBetween(400, 500)}}, rankFew}
+		return hint{where: query.Or{X: []query.Expr{yes("xray.error"), statusBetween(400, 500)}}, rank: rankFew}
 	case "throttle":
-		return hint{query.Or{X: []query.Expr{yes("xray.throttle"), statusBetween(429, 430)}}, rankFew}
+		return hint{where: query.Or{X: []query.Expr{yes("xray.throttle"), statusBetween(429, 430)}}, rank: rankFew}
 	}
 	return hint{}
 }
@@ -218,10 +264,10 @@ func numberHint(name string, op query.Op, f float64) hint {
 		if f >= 300 {
 			rank = rankFew
 		}
-		return hint{statusBetween(math.Floor(f), to), rank}
+		return hint{where: statusBetween(math.Floor(f), to), rank: rank}
 	case name == "responsetime" && f > 0 && (op == query.Eq || op == query.Gt || op == query.Ge):
 		// Which is rounded to milliseconds, and made of times in microseconds.
-		return hint{query.Compare{Op: query.Gt, L: query.Field{Name: "duration_ms"}, R: number(f*1000 - 1)}, rankSome}
+		return hint{where: query.Compare{Op: query.Gt, L: query.Field{Name: "duration_ms"}, R: number(f*1000 - 1)}, rank: rankSome}
 	}
 	return hint{}
 }
@@ -329,11 +375,10 @@ func textHint(name string, t textTest) hint {
 		if name == "http.method" {
 			rank = rankAny
 		}
-		return hint{any, rank}
+		return hint{where: any, rank: rank}
 	case name == "http.url":
 		return urlHint(t)
 	}
-	name = strings.TrimPrefix(strings.TrimPrefix(name, filterexpr.SourcePrefix), filterexpr.TargetPrefix)
 	switch name {
 	case "name", filterexpr.FieldNode:
 		return nameHint(t)
@@ -374,7 +419,7 @@ func urlHint(t textTest) hint {
 	if len(all) == 0 {
 		return hint{}
 	}
-	return hint{query.All(all...), rankFew}
+	return hint{where: query.All(all...), rank: rankFew}
 }
 
 // nameFields are the fields of rows that names of segments are taken from (see span.nameTo),
@@ -434,7 +479,7 @@ func nameHint(t textTest) hint {
 			any.X = append(any.X, query.Has{X: query.Field{Name: f}})
 		}
 	}
-	return hint{any, rankSome}
+	return hint{where: any, rank: rankSome}
 }
 
 // typeHint is for a test of the type of a segment or node.
@@ -460,7 +505,7 @@ func typeHint(t textTest) hint {
 		}
 		any.X = append(any.X, got.where)
 	}
-	return hint{any, rankSome}
+	return hint{where: any, rank: rankSome}
 }
 
 func number(f float64) query.Expr { return query.Const{Value: query.Number(f)} }

@@ -169,6 +169,27 @@ func TestHints(t *testing.T) {
 	if h := f.server.HintOf(t.Context(), `service("cart") AND annotation[app.user] = "ann" AND http.method = "GET"`); !strings.Contains(h, "app.user") || strings.Contains(h, "cart") {
 		t.Errorf("hint %s", h)
 	}
+	// What is about one row is asked of one row, and what may be about two is not.
+	for _, x := range []struct{ filter, with, without string }{
+		{`service("cart") { fault http.method = "PUT" }`, "`xray.fault` `http.method` `service.name`", ""},
+		{`name = "cart" AND http.status = 404`, "`service.name` `http.status_code`", ""},
+		{`edge("a", "cart") { fault http.method = "PUT" }`, "`xray.fault` `http.method`", "`service.name`"},
+		{`service("cart") { fault } AND http.method = "PUT"`, "`xray.fault` `service.name`", "`http.method`"},
+		{`service("cart") { user = "PUT" AND fault }`, "`user`", "`xray.fault` `service.name`"},
+		{`fault AND (ok OR throttle) AND (error OR http.method = "PUT")`, "`xray.fault` `xray.error` `http.method`", "`xray.throttle`"},
+	} {
+		h := f.server.HintOf(t.Context(), x.filter)
+		for _, name := range strings.Fields(x.with) {
+			if !strings.Contains(h, name) {
+				t.Errorf("%s has the hint %s without %s", x.filter, h, name)
+			}
+		}
+		for _, name := range strings.Fields(x.without) {
+			if strings.Contains(h, name) {
+				t.Errorf("%s has the hint %s with %s", x.filter, h, name)
+			}
+		}
+	}
 }
 
 // TestHintsOfEachField stores traces of one span or segment each, and looks each up by what one of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
@@ -51,13 +52,16 @@ type minuteCount struct {
 	ingested int64 // when the newest arrived, in nanoseconds
 }
 
-// minuteCounts counts the rows of traces by minute.
-func (s *Server) minuteCounts(ctx context.Context, datasets []event.DatasetID, from, to int64, stats *query.Stats) (map[int64]minuteCount, error) {
+// minuteCounts counts the rows of traces by minute; arrivals tells whether it is asked when they
+// arrived.
+func (s *Server) minuteCounts(ctx context.Context, datasets []event.DatasetID, from, to int64, arrivals bool, stats *query.Stats) (map[int64]minuteCount, error) {
+	aggs := []query.Agg{{Name: "n", Op: query.Count}}
+	if arrivals {
+		aggs = append(aggs, query.Agg{Name: "ingested", Op: query.Max, Arg: query.Field{Name: event.FieldIngested}})
+	}
 	res, err := s.cfg.Store.Query(ctx, &query.Query{Datasets: datasets, From: timeOfMinute(from), To: timeOfMinute(to), Stages: []query.Stage{
 		query.Filter{Where: traced},
-		query.Aggregate{By: []query.Named{{Name: "minute", Value: query.TimeBucket(time.Minute)}}, Aggs: []query.Agg{
-			{Name: "n", Op: query.Count}, {Name: "ingested", Op: query.Max, Arg: query.Field{Name: event.FieldIngested}},
-		}},
+		query.Aggregate{By: []query.Named{{Name: "minute", Value: query.TimeBucket(time.Minute)}}, Aggs: aggs},
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("count spans by minute: %w", err)
@@ -65,7 +69,11 @@ func (s *Server) minuteCounts(ctx context.Context, datasets []event.DatasetID, f
 	stats.Add(res.Stats)
 	out := make(map[int64]minuteCount, len(res.Rows))
 	for _, row := range res.Rows {
-		out[minuteOf(row[0].Int())] = minuteCount{row[1].Int(), row[2].Int()}
+		c := minuteCount{spans: row[1].Int()}
+		if arrivals {
+			c.ingested = row[2].Int()
+		}
+		out[minuteOf(row[0].Int())] = c
 	}
 	return out, nil
 }
@@ -337,7 +345,7 @@ func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.Datase
 		if err := s.refresh(ctx, t, datasets, stats); err != nil {
 			return nil, nil, fmt.Errorf("refresh the minutes of the service graph: %w", err)
 		}
-		if counts, err = s.minuteCounts(ctx, datasets, a, b+reachMinutes+1, stats); err != nil {
+		if counts, err = s.minuteCounts(ctx, datasets, a, b+reachMinutes+1, false, stats); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -361,7 +369,10 @@ func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.Datase
 				delete(want, k.Minute)
 			}
 		}
-		return want, counts, err
+		if err != nil {
+			return nil, nil, err
+		}
+		return want, counts, s.arrivals(ctx, datasets, want, counts, stats)
 	}
 	intern := map[string]string{}
 	err = s.cfg.Meta.XRayMinutes(ctx, t.environment, a, b, func(k meta.XRayMinute) error {
@@ -377,9 +388,20 @@ func (s *Server) eachKept(ctx context.Context, t tenant, datasets []event.Datase
 		return nil
 	})
 	if err != nil {
-		err = fmt.Errorf("read the minutes of the service graph: %w", err)
+		return nil, nil, fmt.Errorf("read the minutes of the service graph: %w", err)
 	}
-	return want, counts, err
+	return want, counts, s.arrivals(ctx, datasets, want, counts, stats)
+}
+
+// arrivals fills in when the rows of some minutes, and of those that they may reach over, arrived.
+func (s *Server) arrivals(ctx context.Context, datasets []event.DatasetID, of map[int64]bool, counts map[int64]minuteCount, stats *query.Stats) error {
+	if len(of) == 0 || len(datasets) == 0 {
+		return nil
+	}
+	list := slices.Collect(maps.Keys(of))
+	now, err := s.minuteCounts(ctx, datasets, slices.Min(list), slices.Max(list)+reachMinutes+1, true, stats)
+	maps.Copy(counts, now)
+	return err
 }
 
 // makeRun makes minutes and keeps those that are quiet; it returns those that are not. No refresh

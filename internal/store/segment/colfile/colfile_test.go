@@ -687,6 +687,9 @@ func readAll(path string) error {
 				if err := f.ReadPage(g, c, p, &v); err != nil {
 					return err
 				}
+				if _, err := f.ReadPageFor(g, c, p, []int{0, g.PageLen(p) - 1}, &v); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -27,11 +27,11 @@ const (
 	maxDictBytes = 8 << 20
 	// maxIntDict is the number of distinct integers up to which they get a dictionary.
 	maxIntDict = 4096
-	// frameBytes is how much of a dictionary is compressed together, and textBytes how much of the
-	// texts of a page that has longTexts of them or more.
+	// frameBytes is how much of a dictionary is compressed together, and the least of the texts of a
+	// page that has longTexts of them or more; textBytes is the most of those.
 	frameBytes = 64 << 10
 	textBytes  = 256 << 10
-	longTexts  = 1 << 20
+	longTexts  = 256 << 10
 )
 
 // Values are those of one column in one group, in the order of the rows.
@@ -277,8 +277,9 @@ func (e *Encoder) strings(out *Encoded, c Column, v Values) func(lo, hi int) err
 			if total >= longTexts {
 				e.parts = []rawFrame{{}, {0, e.size()}}
 			}
+			frame := min(max(total/4, frameBytes), textBytes)
 			for i, g := range v.Codes[lo:hi] {
-				if k := len(e.parts); k > 0 && e.size()-e.parts[k-1].at >= textBytes {
+				if k := len(e.parts); k > 0 && e.size()-e.parts[k-1].at >= frame {
 					e.parts = append(e.parts, rawFrame{i, e.size()})
 				}
 				e.raw = append(e.raw, v.Dict[g]...)

@@ -125,15 +125,7 @@ func (v *Vector) valuesFor(body []byte, n int, c *Chunk, rows []int) (err error)
 	switch c.Encoding {
 	case Dictionary:
 		v.Codes = grown(v.Codes, v.N)
-		if err := decodeCodes(v.Codes[:n], body); err != nil {
-			return err
-		}
-		move(v.Codes, rows, v.rank(rows), uint32(c.Dict))
-		for _, row := range rows {
-			if v.Codes[row] > uint32(c.Dict) || v.Codes[row] == uint32(c.Dict) && v.Has(row) {
-				return errValues
-			}
-		}
+		return v.codesAt(body, n, v.rank(rows), rows, uint32(c.Dict))
 	case Delta:
 		if v.nums, err = (&delta.BinaryPackedEncoding{}).DecodeInt64(v.nums, body); err != nil {
 			return fmt.Errorf("%w: %w", ErrCorrupt, err)
@@ -170,6 +162,57 @@ func (v *Vector) valuesFor(body []byte, n int, c *Chunk, rows []int) (err error)
 		return v.textRows(rows, func(_, from, to int) ([]byte, error) { return texts[from:to], nil })
 	default:
 		return v.plain(body, n)
+	}
+	return nil
+}
+
+// codesAt gives the rows of some ranks their codes, none where they have no value, and passes over the
+// other of n codes without unpacking them.
+func (v *Vector) codesAt(src []byte, n int, ranks, rows []int, none uint32) error {
+	if len(src) == 0 || src[0] == 0 || src[0] > 32 {
+		return errValues
+	}
+	width := int(src[0])
+	src = src[1:]
+	first, end := 0, 0 // the ranks of the run
+	var run []byte
+	packed := false
+	for k, rank := range ranks {
+		if rank < 0 {
+			v.Codes[rows[k]] = none
+			continue
+		}
+		for rank >= end {
+			head, size := binary.Uvarint(src)
+			if size <= 0 || head>>1 == 0 || head > math.MaxInt32 {
+				return errValues
+			}
+			src = src[size:]
+			first, packed = end, head&1 == 1
+			count, bytes := int(head>>1), (width+7)/8
+			if packed {
+				count, bytes = 8*count, count*width
+			}
+			if len(src) < bytes {
+				return errValues
+			}
+			run, src = src[:bytes], src[bytes:]
+			end = min(first+count, n)
+		}
+		var word [8]byte
+		shift := 0
+		if packed {
+			bit := (rank - first) * width
+			copy(word[:], run[bit>>3:])
+			shift = bit & 7
+		} else {
+			copy(word[:], run)
+		}
+		code := binary.LittleEndian.Uint64(word[:]) >> shift & (1<<width - 1)
+		if code >= uint64(none) {
+			return errValues
+		}
+		v.Codes[rows[k]] = uint32(code)
 	}
 	return nil
 }

@@ -505,7 +505,7 @@ func (s *scanner) loadHeader(v *values) {
 		return
 	case colStream:
 		v.vec.Encoding = colfile.Lengths
-		v.vec.Text, v.vec.Offsets = v.vec.Text[:0], append(v.vec.Offsets[:0], 0)
+		v.vec.Text, v.vec.Offsets = nil, append(v.vec.Offsets[:0], 0)
 		valid := bitmap(make([]uint64, (s.n+63)/64))
 		for i := range headers {
 			v.vec.Text = append(v.vec.Text, headers[i].Stream...)

@@ -132,13 +132,19 @@ func (f *File) PagesContaining(c *Chunk, s string, fold bool) (uint32, error) {
 	}
 	d := decoders.Get().(*zstd.Decoder)
 	defer decoders.Put(d)
-	bits, err := d.DecodeAll(packed, nil)
+	room := filterBits.Get().(*[]byte)
+	defer filterBits.Put(room)
+	bits, err := d.DecodeAll(packed, (*room)[:0])
 	if err != nil {
 		return everyPage, nil // a damaged filter says nothing; the pages themselves decide
 	}
+	*room = bits
 	filter := textFilter{bits: bits, width: c.TextWidth}
 	return filter.pagesWith(s, fold), nil
 }
+
+// filterBits holds memory of text filters.
+var filterBits = sync.Pool{New: func() any { return new([]byte) }}
 
 var decoders = sync.Pool{New: func() any {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxIndex), zstd.WithDecoderLowmem(true))
@@ -186,7 +192,7 @@ type Vector struct {
 	Floats []float64
 	// IDs are 16 or 8 bytes for each row, zeros where there is no value.
 	IDs []byte
-	// Text and Offsets are strings: row i is Text[Offsets[i]:Offsets[i+1]].
+	// Text and Offsets are strings: row i is Text[Offsets[i]:Offsets[i+1]]. Text is not to be written to.
 	Text    []byte
 	Offsets []uint32
 
@@ -196,6 +202,7 @@ type Vector struct {
 	nums    []int64
 	floats  []float64
 	offs    []uint32
+	few     []byte // the texts of a few rows
 	lengths []int32
 	ranks   []int
 }
@@ -508,18 +515,25 @@ func grownKeep[T any](s []T, n int) []T {
 
 func (v *Vector) texts(body []byte, n int) (err error) {
 	if n == 0 {
-		v.Text = v.Text[:0]
+		v.Text = nil
 		v.Offsets = grown(v.Offsets, v.N+1)
 		clear(v.Offsets)
 		return nil
 	}
-	v.Text, v.offs, err = (&delta.LengthByteArrayEncoding{}).DecodeByteArray(v.Text, body, v.offs)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	if err := v.lengthsOf(body, n); err != nil {
+		return err
 	}
-	if len(v.offs) != n+1 || v.offs[n] > uint32(len(v.Text)) {
-		return errValues
+	v.offs = grown(v.offs, n+1)
+	v.offs[0] = 0
+	total := uint32(0)
+	for i, size := range v.lengths {
+		if size < 0 || uint64(total)+uint64(size) > uint64(len(body)) {
+			return errValues
+		}
+		total += uint32(size)
+		v.offs[i+1] = total
 	}
+	v.Text = body[len(body)-int(total):] // which stays as long as the page
 	if v.Valid == nil {
 		v.Offsets, v.offs = v.offs, v.Offsets
 		return nil

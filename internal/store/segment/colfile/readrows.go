@@ -231,10 +231,10 @@ func (v *Vector) lengthsOf(body []byte, n int) (err error) {
 // textRows gives the rows their strings. What text returns for a rank is at a place of all strings,
 // one behind the other.
 func (v *Vector) textRows(rows []int, text func(rank, from, to int) ([]byte, error)) error {
-	v.Text, v.Offsets = v.Text[:0], grown(v.Offsets, v.N+1)
+	v.few, v.Offsets = v.few[:0], grown(v.Offsets, v.N+1)
 	at, value := 0, 0
 	for k, rank := range v.rank(rows) {
-		v.Offsets[rows[k]] = uint32(len(v.Text))
+		v.Offsets[rows[k]] = uint32(len(v.few))
 		if rank >= 0 {
 			for ; value < rank; value++ {
 				at += int(v.lengths[value])
@@ -243,10 +243,11 @@ func (v *Vector) textRows(rows []int, text func(rank, from, to int) ([]byte, err
 			if err != nil {
 				return err
 			}
-			v.Text = append(v.Text, part...)
+			v.few = append(v.few, part...)
 		}
-		v.Offsets[rows[k]+1] = uint32(len(v.Text))
+		v.Offsets[rows[k]+1] = uint32(len(v.few))
 	}
+	v.Text = v.few
 	return nil
 }
 

@@ -222,12 +222,16 @@ func (s *Server) execute(ctx context.Context, r *run) (*insights.Plan, *query.Re
 // given again: a short query is not held up by those who ask for it.
 const lookEvery = 500 * time.Millisecond
 
+// countEvery is the same for the statistics.
+const countEvery = 100 * time.Millisecond
+
 // partial is what a run under way has found so far.
 type partial struct {
 	mu sync.Mutex // guards below; held while the store is asked
 	// look asks the store; it is nil while no events are read.
 	look       func(ctx context.Context, rows int) (*insights.Plan, *query.Result, error)
-	asked      time.Time
+	asked      time.Time // when the rows were looked at
+	counted    time.Time // when the statistics were
 	rows       [][]resultField
 	statistics queryStatistics
 }
@@ -236,7 +240,7 @@ type partial struct {
 func (p *partial) watch(look func(ctx context.Context, rows int) (*insights.Plan, *query.Result, error)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.look, p.rows, p.asked = look, nil, time.Now()
+	p.look, p.rows, p.asked, p.counted = look, nil, time.Now(), time.Now()
 }
 
 // get returns up to n rows, those that come first so far, and the statistics so far.
@@ -246,6 +250,10 @@ func (p *partial) get(ctx context.Context, n int) ([][]resultField, queryStatist
 	if p.look == nil {
 		return nil, p.statistics, nil
 	}
+	if time.Since(p.counted) < countEvery {
+		return p.rows[:min(n, len(p.rows))], p.statistics, nil
+	}
+	p.counted = time.Now()
 	fresh := n > 0 && time.Since(p.asked) >= lookEvery
 	ask := 0
 	if fresh {

@@ -60,15 +60,18 @@ func TestUnpackedMessages(t *testing.T) {
 		d.about = []event.Field{{Name: "@entity.Attributes.note", Value: event.String("timeout user")}}
 		for range n / 4 {
 			lines[at] = object(0)
-			if rnd.IntN(50) == 0 {
+			ds := event.DatasetID(1 + at*2/n)
+			if ds == 2 { // has nothing but what is unpacked
+				lines[at] = fmt.Sprintf(`{"level":%q,"ser4":"%s %s%d","deep":{"tim":%d,"ser%d":"x"}}`, []string{"info", "error"}[rnd.IntN(2)], word(), word(), rnd.IntN(1000), rnd.IntN(50), rnd.IntN(5))
+			} else if rnd.IntN(50) == 0 {
 				lines[at] = word() + " " + lines[at]
 			}
 			fields := []byte(lines[at])
 			message := fields
-			if rnd.IntN(50) == 0 { // a transformer's work
+			if ds == 1 && rnd.IntN(50) == 0 { // a transformer's work
 				fields = []byte(`{"user":"timeout"}`)
 			}
-			d.add(b, event.Header{Time: int64(at), Ingested: int64(at), Dataset: 1}, message, fields, false)
+			d.add(b, event.Header{Time: int64(at), Ingested: int64(at), Dataset: ds}, message, fields, false)
 			lines[at] = strings.ToValidUTF8(lines[at], "\uFFFD")
 			at++
 		}
@@ -115,7 +118,7 @@ func TestUnpackedMessages(t *testing.T) {
 				want = append(want, int64(i))
 			}
 		}
-		res, err := st.Query(t.Context(), &query.Query{Datasets: []event.DatasetID{1}, From: time.Unix(0, 0), To: time.Unix(0, n), Stages: []query.Stage{
+		res, err := st.Query(t.Context(), &query.Query{From: time.Unix(0, 0), To: time.Unix(0, n), Stages: []query.Stage{
 			query.Filter{Where: where}, query.Project{Fields: []query.Named{{Name: "at", Value: query.Field{Name: event.FieldTime}}}}}})
 		if err != nil {
 			t.Fatal(err)

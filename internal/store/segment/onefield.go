@@ -88,7 +88,7 @@ func (p *ofField) filter(s *scanner, keep bitmap) {
 	}
 	if len(f.sources) == 1 {
 		v := f.sources[0]
-		if !p.missing && !p.pages(s, v).has(s.page) {
+		if !p.missing && p.allParts(s) == nil && !p.pages(s, v).has(s.page) {
 			clear(keep)
 			return
 		}
@@ -335,6 +335,9 @@ func (p *ofField) may(s *scanner) bool {
 			return p.test(f.constant)
 		}
 		return p.missing
+	}
+	if parts := p.allParts(s); parts != nil {
+		return len(parts.text)+len(parts.named) > 0
 	}
 	present := 0
 	for _, v := range f.sources {

@@ -155,10 +155,10 @@ func (l *leaders) offer(unit int, row int32) {
 
 // narrow clears the rows of the page that can not be among the first.
 func (l *leaders) narrow(s *scanner, keep bitmap) {
-	v := s.field(event.FieldTime).sources[0]
-	if len(l.list) == 0 && l.unbounded() {
+	if l.unbounded() {
 		return
 	}
+	v := s.field(event.FieldTime).sources[0]
 	s.load(v)
 	if s.err != nil || v.vec.Encoding != colfile.Delta {
 		return

@@ -52,9 +52,10 @@ func (c *compiler) part(p *ofField) *ofField {
 
 // parts are what of a unit is in its messages.
 type parts struct {
-	known bool     // else the messages have to be read
-	text  []*field // strings that may contain the text
-	named []*field // fields whose names contain it
+	known bool      // else the messages have to be read
+	all   bool      // every row is unpacked, so that no message has to be looked for
+	text  []*values // strings that may contain the text
+	named []*field  // fields whose names contain it
 }
 
 // partsOf returns the parts of the messages of the scanner's unit in which p's text may be.
@@ -86,15 +87,31 @@ func (p *ofField) partsOf(s *scanner) *parts {
 		last = c.Field
 		switch {
 		case !p.test(event.String(c.Field)):
-			found.text = append(found.text, s.field(c.Field))
+			for _, v := range s.field(c.Field).sources {
+				if v.typ == colfile.String && p.mayChunk(s, v) {
+					found.text = append(found.text, v)
+				}
+			}
 		case strings.ContainsAny(p.needle.S, ".@") || k.Encoding == colfile.Elsewhere:
 			return found // a name is joined of several, and has an @ more than the message
 		default:
 			found.named = append(found.named, s.field(c.Field))
 		}
 	}
-	found.known = true
+	found.known, found.all = true, chunk(s.u.chunks, colUnpacked).Values == s.u.rows
 	return found
+}
+
+// allParts returns the parts of the messages of the scanner's unit when they alone tell which rows p
+// may hold for; nil when they do not.
+func (p *ofField) allParts(s *scanner) *parts {
+	if p.part == nil || p.missing {
+		return nil
+	}
+	if parts := p.part.partsOf(s); parts.known && parts.all {
+		return parts
+	}
+	return nil
 }
 
 // byParts decides about the unpacked rows of keep without their messages. It returns those for which
@@ -105,9 +122,10 @@ func (p *ofField) byParts(s *scanner, keep bitmap) bitmap {
 		return nil
 	}
 	unpacked := s.field(event.FieldUnpacked).sources[0]
-	s.load(unpacked)
 	left, found := make(bitmap, len(keep)), make(bitmap, len(keep))
-	if s.err == nil {
+	if parts.all {
+		copy(left, keep)
+	} else if s.load(unpacked); s.err == nil {
 		keep.each(func(i int) {
 			if unpacked.has(i) {
 				left.set(i)
@@ -142,11 +160,9 @@ func (p *ofField) byParts(s *scanner, keep bitmap) bitmap {
 			})
 		}
 	}
-	for _, f := range parts.text {
-		for _, v := range f.sources {
-			if v.typ == colfile.String && p.part.pages(s, v).has(s.page) {
-				look(v, func() { p.part.one(v, try) })
-			}
+	for _, v := range parts.text {
+		if p.part.pages(s, v).has(s.page) {
+			look(v, func() { p.part.one(v, try) })
 		}
 	}
 	for k := range keep {

@@ -61,19 +61,23 @@ func (f *File) ReadPageFor(g *Group, c *Chunk, i int, rows []int, v *Vector) (so
 	if err != nil {
 		return false, err
 	}
-	n := v.N
-	switch {
-	case p.Levels > 0:
-		n = count(v.Valid)
-	case !f.Columns[c.Column].Required:
-		if body, n, err = v.levels(body); err != nil {
-			return false, f.in(c, err)
-		}
-		if !v.has(rows) {
-			return false, nil
-		}
+	body, n, err := f.valuesIn(c, p, body, v)
+	if err != nil || !v.has(rows) {
+		return false, f.in(c, err)
 	}
 	return true, f.in(c, v.valuesFor(body, n, c, rows))
+}
+
+// valuesIn returns what follows the levels in a page's body, and the number of its values. Levels that
+// can be read by themselves are not in body, and in v already.
+func (f *File) valuesIn(c *Chunk, p Page, body []byte, v *Vector) (rest []byte, n int, err error) {
+	switch {
+	case p.Levels > 0:
+		return body, count(v.Valid), nil
+	case f.Columns[c.Column].Required:
+		return body, v.N, nil
+	}
+	return v.levels(body)
 }
 
 // has reports whether one of the rows has a value.
@@ -265,14 +269,9 @@ func (f *File) textsFor(c *Chunk, p Page, at int64, rows []int, v *Vector) (some
 	if err != nil {
 		return false, err
 	}
-	n := v.N
-	switch {
-	case p.Levels > 0:
-		n = count(v.Valid)
-	case !f.Columns[c.Column].Required:
-		if body, n, err = v.levels(body); err != nil {
-			return false, err
-		}
+	body, n, err := f.valuesIn(c, p, body, v)
+	if err != nil {
+		return false, err
 	}
 	if err := v.lengthsOf(body, n); err != nil {
 		return false, err
